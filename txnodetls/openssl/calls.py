@@ -1,0 +1,297 @@
+"""
+The driver: one OpenSSL connection over two memory BIOs.
+
+pyOpenSSL's C{Connection} owns the C{SSL*} and its BIOs; the calls are made on
+them directly, because pyOpenSSL's own methods lose error numbers, raise the
+exceptions of one connection's callbacks on another, and cost an exception per
+"want read".
+
+What OpenSSL may do, and what this file does about it:
+
+- Every call that fails says why in two places: C{SSL_get_error}, and the
+  thread's error queue.  A stale entry in the queue turns the harmless "want
+  read" of another connection into a fatal error, so the queue is cleared
+  before each call that can fail, and drained right after one that did.
+- C{SSL_get_error} has to be asked before anything else touches the
+  connection: a write made while data is being delivered resets it.
+- C{SSL_write} on a memory BIO takes everything (partial writes are off),
+  except while a renegotiation waits for the peer; then it wants a read, and
+  the same bytes have to be offered again.
+- Reading as a client stops behind every handshake message (auto retry is
+  off), so that no session ticket goes by unseen.  Such a stop looks like
+  "want read"; only an empty input BIO and an unchanged session make it one.
+- A memory BIO never shrinks.  One that has grown is replaced when it is empty.
+
+Sources: the OpenSSL manual pages SSL_read(3), SSL_get_error(3), BIO_s_mem(3),
+SSL_CTX_set_mode(3).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from txnodetls.openssl.areas import INPUT, OUTPUT
+
+__all__ = ["CLOSED", "DONE", "FAILED", "SUSPENDED", "WANT_READ", "Driver"]
+
+# What became of a call.
+DONE: Final = 1
+WANT_READ: Final = 2
+CLOSED: Final = 3
+SUSPENDED: Final = 4
+FAILED: Final = 5
+
+_OUTCOMES: Final = {
+    lib.SSL_ERROR_NONE: DONE,
+    lib.SSL_ERROR_WANT_READ: WANT_READ,
+    lib.SSL_ERROR_WANT_WRITE: WANT_READ,
+    lib.SSL_ERROR_ZERO_RETURN: CLOSED,
+    lib.SSL_ERROR_WANT_X509_LOOKUP: SUSPENDED,
+    lib.SSL_ERROR_SSL: FAILED,
+    lib.SSL_ERROR_SYSCALL: FAILED,
+}
+
+RECORD: Final = 16384
+# Plaintext of one read: all that one full input area can hold, and a record.
+_PLAIN_SIZE: Final = INPUT.size + 4 * RECORD
+_plain = ffi.new("char[]", _PLAIN_SIZE)
+_plainView = memoryview(ffi.buffer(_plain))
+# A BIO that has held more than this is replaced when it is empty.
+_GROWN: Final = 32768
+
+_SSL_read = lib.SSL_read
+_SSL_write = lib.SSL_write
+_BIO_read = lib.BIO_read
+_BIO_write = lib.BIO_write
+_SSL_get_error = lib.SSL_get_error
+_SSL_get_session = lib.SSL_get_session
+_ERR_clear_error = lib.ERR_clear_error
+_fromBuffer = ffi.from_buffer
+
+
+def sslKey(ssl: Any) -> int:
+    """The address of an C{SSL*} as a number: what the trampolines look up."""
+    return int(ffi.cast("uintptr_t", ssl))
+
+
+class Driver:
+    """
+    One C{SSL*}.
+
+    @ivar connection: pyOpenSSL's Connection, which owns everything.
+    @ivar ssl: its C{SSL*}.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_inputGrown",
+        "_isServer",
+        "_native",
+        "_outputGrown",
+        "_rbio",
+        "_session",
+        "_wbio",
+        "connection",
+        "ssl",
+    )
+
+    def __init__(self, native: SSL.Context, isServer: bool) -> None:
+        self.connection = connection = SSL.Connection(native, None)
+        # Kept for the whole life: dropping the first context of a connection
+        # that was switched to another one crashes OpenSSL's caller.
+        self._native = native
+        self._isServer = isServer
+        self.ssl = ssl = connection._ssl
+        self._rbio = connection._into_ssl
+        self._wbio = connection._from_ssl
+        self._inputGrown = self._outputGrown = False
+        self._session: Any = ffi.NULL
+        if isServer:
+            lib.SSL_set_accept_state(ssl)
+        else:
+            lib.SSL_set_connect_state(ssl)
+            lib.SSL_clear_mode(ssl, lib.SSL_MODE_AUTO_RETRY)
+
+    # -- bytes of the network
+
+    def feed(self, data: bytes) -> None:
+        """Take ciphertext from a bytes-like object that is not empty."""
+        length = len(data)
+        _BIO_write(self._rbio, _fromBuffer(data), length)
+        if length > _GROWN:
+            self._inputGrown = True
+
+    def feedArea(self, length: int) -> None:
+        """Take the first C{length} bytes of the shared input area."""
+        _BIO_write(self._rbio, INPUT.pointer, length)
+        if length > _GROWN:
+            self._inputGrown = True
+
+    def drain(self, offset: int) -> int:
+        """
+        Move ciphertext into the shared output area, from C{offset} on.
+
+        @return: how many bytes were moved; more wait if the area is full.
+        """
+        room = OUTPUT.size - offset
+        length: int = _BIO_read(self._wbio, OUTPUT.pointer + offset, room)
+        if length <= 0:
+            if self._outputGrown:
+                self._replaceOutput()
+            return 0
+        if length > _GROWN:
+            self._outputGrown = True
+        return length
+
+    def take(self) -> bytes:
+        """All the ciphertext that waits, as one bytes object."""
+        parts = []
+        while length := self.drain(0):
+            parts.append(bytes(OUTPUT.view[:length]))
+        return b"".join(parts)
+
+    def pendingOutput(self) -> int:
+        """How many bytes of ciphertext wait."""
+        return int(lib.BIO_get_mem_data(self._wbio, ffi.NULL))
+
+    def pendingInput(self) -> int:
+        """How many bytes of ciphertext OpenSSL has not looked at yet."""
+        return int(lib.BIO_get_mem_data(self._rbio, ffi.NULL))
+
+    def _replaceOutput(self) -> None:
+        connection = self.connection
+        self._wbio = connection._from_ssl = _memoryBIO()
+        self._outputGrown = False
+        # SSL_set_bio frees a BIO it is given a successor for, and keeps the
+        # other one when it is given the same again.
+        lib.SSL_set_bio(self.ssl, self._rbio, self._wbio)
+
+    def _replaceInput(self) -> None:
+        connection = self.connection
+        self._rbio = connection._into_ssl = _memoryBIO()
+        self._inputGrown = False
+        lib.SSL_set_bio(self.ssl, self._rbio, self._wbio)
+
+    # -- the calls
+
+    def handshake(self) -> int:
+        """Go on with the handshake."""
+        _ERR_clear_error()
+        result = lib.SSL_do_handshake(self.ssl)
+        if result == 1:
+            return DONE
+        return _OUTCOMES.get(_SSL_get_error(self.ssl, result), FAILED)
+
+    def read(self) -> tuple[bytes, int, bool]:
+        """
+        Decrypt what there is, up to the size of one input area.
+
+        @return: the data; why it ended (DONE: there may be more); and whether
+            it stopped because a new session has come.
+        """
+        _ERR_clear_error()
+        ssl = self.ssl
+        got = 0
+        while True:
+            result = _SSL_read(ssl, _plain + got, _PLAIN_SIZE - got)
+            if result > 0:
+                got += result
+                if _PLAIN_SIZE - got >= RECORD:
+                    continue
+                return bytes(_plainView[:got]), DONE, False
+            outcome = _OUTCOMES.get(_SSL_get_error(ssl, result), FAILED)
+            if outcome == WANT_READ:
+                if not self._isServer:
+                    if self.sessionChanged():
+                        return bytes(_plainView[:got]), DONE, True
+                    if self.pendingInput():
+                        continue
+                if self._inputGrown and got < _GROWN and not self.pendingInput():
+                    self._replaceInput()
+            return bytes(_plainView[:got]) if got else b"", outcome, False
+
+    def sessionChanged(self) -> bool:
+        """Whether the connection has another session than when last asked."""
+        session = _SSL_get_session(self.ssl)
+        if session == self._session:
+            return False
+        self._session = session
+        return True
+
+    def write(self, data: Any) -> int:
+        """Encrypt a bytes-like object that is not empty."""
+        _ERR_clear_error()
+        result = _SSL_write(self.ssl, _fromBuffer(data), len(data))
+        if result > 0:
+            return DONE
+        return _OUTCOMES.get(_SSL_get_error(self.ssl, result), FAILED)
+
+    def shutdown(self) -> None:
+        """Send close_notify.  Does nothing before the handshake is done."""
+        _ERR_clear_error()
+        lib.SSL_shutdown(self.ssl)
+        _ERR_clear_error()
+
+    def renegotiate(self) -> bool:
+        """Ask for a renegotiation (TLS 1.2 and older); False if it cannot be."""
+        _ERR_clear_error()
+        if lib.SSL_renegotiate(self.ssl) != 1:
+            _ERR_clear_error()
+            return False
+        return True
+
+    # -- what is set before the handshake
+
+    def setServername(self, name: bytes) -> None:
+        """The server name that the ClientHello will carry."""
+        lib.SSL_set_tlsext_host_name(self.ssl, ffi.new("char[]", name))
+
+    def setALPN(self, protocols: bytes) -> None:
+        """The protocols that the ClientHello will offer, length-prefixed."""
+        lib.SSL_set_alpn_protos(self.ssl, protocols, len(protocols))
+
+    def setVerify(self, mode: int) -> None:
+        """The verification mode; the callback stays the context's."""
+        lib.SSL_set_verify(self.ssl, mode, ffi.NULL)
+
+    def setOptions(self, options: int) -> None:
+        """Add C{SSL_OP_*} options."""
+        lib.SSL_set_options(self.ssl, options)
+
+    def requestStaple(self) -> None:
+        """Ask the server for an OCSP staple."""
+        lib.SSL_set_tlsext_status_type(self.ssl, lib.TLSEXT_STATUSTYPE_ocsp)
+
+    def switchContext(self, native: SSL.Context) -> None:
+        """
+        Let another context's certificates, trust and ciphers serve.
+
+        The verification mode, the options and the groups stay what they were.
+        """
+        self.connection.set_context(native)
+
+    def setSession(self, session: bytes) -> bool:
+        """Offer a serialised session; False if it is not one."""
+        pointer = ffi.new("unsigned char[]", session)
+        position = ffi.new("const unsigned char **", pointer)
+        _ERR_clear_error()
+        parsed = lib.d2i_SSL_SESSION(ffi.NULL, position, len(session))
+        if parsed == ffi.NULL:
+            _ERR_clear_error()
+            return False
+        done = lib.SSL_set_session(self.ssl, parsed) == 1
+        lib.SSL_SESSION_free(parsed)
+        _ERR_clear_error()
+        # What was offered is no new session.
+        self._session = _SSL_get_session(self.ssl)
+        return done
+
+
+def _memoryBIO() -> Any:
+    bio = lib.BIO_new(lib.BIO_s_mem())
+    if bio == ffi.NULL:
+        raise MemoryError("BIO_new")
+    return bio

@@ -1,0 +1,188 @@
+"""
+The trampolines: one C function per OpenSSL callback, for the whole process.
+
+A closure per connection would be a cycle that only the garbage collector
+frees, and a callback that raises loses its exception inside OpenSSL.  So
+there is one function for each callback; it finds the connection by the
+address of its C{SSL*}, asks it, and turns whatever it raises into OpenSSL's
+"no" and a note on that connection (C{hookFailed}), never on another one.
+
+A context gets a trampoline when the first connection asks for what it is
+needed for; a plain server pays for none.
+
+Sources: the OpenSSL manual pages of the functions named C{SSL_CTX_set_*}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi, lib
+
+from txnodetls.openssl.calls import Driver, sslKey
+
+__all__ = ["Hooked", "enable", "register", "unregister"]
+
+
+class Hooked(Protocol):
+    """What a connection answers to the trampolines."""
+
+    def hookALPN(self, offered: bytes) -> bytes | None | bool:
+        """
+        Choose a protocol.
+
+        @param offered: what the client offers, length-prefixed.
+        @return: the chosen one; None to go on without one; False to refuse.
+        """
+
+    def hookKeylog(self, line: bytes) -> None:
+        """Take a line of the key log, without its end of line."""
+
+    def hookStatus(self) -> bytes | bool | None:
+        """
+        A server: the OCSP staple to send, or None.
+
+        A client: the server's flight is complete, with a staple or without; True.
+        """
+
+    def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
+        """Identity and key, or None."""
+
+    def hookPskServer(self, identity: bytes) -> bytes | None:
+        """The key of an identity, or None."""
+
+    def hookHandshake(self) -> None:
+        """A handshake has begun (the first one, or a renegotiation)."""
+
+    def hookFailed(self, error: BaseException) -> None:
+        """Answering one of the above raised."""
+
+
+_connections: WeakValueDictionary[int, Any] = WeakValueDictionary()
+_enabled: WeakKeyDictionary[SSL.Context, set[str]] = WeakKeyDictionary()
+
+
+def register(driver: Driver, connection: Hooked) -> None:
+    """Let the trampolines find a connection."""
+    _connections[sslKey(driver.ssl)] = connection
+
+
+def unregister(driver: Driver) -> None:
+    """Let the trampolines forget a connection."""
+    _connections.pop(sslKey(driver.ssl), None)
+
+
+def enable(native: SSL.Context, name: str) -> None:
+    """
+    Install a trampoline on a context, once.
+
+    @param name: one of C{alpn keylog status pskClient pskServer
+        handshakes}.
+    """
+    names = _enabled.setdefault(native, set())
+    if name not in names:
+        names.add(name)
+        _INSTALLERS[name](native._context)
+
+
+def _ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
+    connection = _connections.get(sslKey(ssl))
+    if connection is None:
+        return otherwise
+    try:
+        return getattr(connection, method)(*arguments)
+    except BaseException as error:
+        connection.hookFailed(error)
+        return otherwise
+
+
+@ffi.callback(
+    "int (*)(SSL *, unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)",
+    error=lib.SSL_TLSEXT_ERR_ALERT_FATAL,
+)
+def _alpn(ssl: Any, out: Any, outLength: Any, offered: Any, length: int, _arg: Any) -> int:
+    names = bytes(ffi.buffer(offered, length))
+    chosen = _ask(ssl, False, "hookALPN", names)
+    if chosen is None:
+        return int(lib.SSL_TLSEXT_ERR_NOACK)
+    if chosen is False:
+        return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+    # The answer points into the client's own list, which outlives this call.
+    position = 0
+    while position < length:
+        size = names[position]
+        if names[position + 1 : position + 1 + size] == chosen:
+            out[0] = ffi.cast("unsigned char *", offered) + position + 1
+            outLength[0] = size
+            return int(lib.SSL_TLSEXT_ERR_OK)
+        position += 1 + size
+    return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+
+
+@ffi.callback("void (*)(const SSL *, const char *)")
+def _keylog(ssl: Any, line: Any) -> None:
+    _ask(ssl, None, "hookKeylog", bytes(ffi.string(line)))
+
+
+@ffi.callback("int (*)(SSL *, void *)", error=lib.SSL_TLSEXT_ERR_NOACK)
+def _status(ssl: Any, _arg: Any) -> int:
+    # One context may serve both roles, so one function does. To a client every
+    # positive number means "go on", which "no acknowledgement" is too.
+    der = _ask(ssl, None, "hookStatus")
+    if not isinstance(der, bytes):
+        return int(lib.SSL_TLSEXT_ERR_NOACK)
+    # OpenSSL frees the buffer with its own allocator.
+    buffer = ffi.cast("unsigned char *", lib.OPENSSL_malloc(len(der)))
+    ffi.memmove(buffer, der, len(der))
+    if lib.SSL_set_tlsext_status_ocsp_resp(ssl, buffer, len(der)) != 1:
+        lib.OPENSSL_free(buffer)
+        return int(lib.SSL_TLSEXT_ERR_NOACK)
+    return int(lib.SSL_TLSEXT_ERR_OK)
+
+
+@ffi.callback(
+    "unsigned int (*)(SSL *, const char *, char *, unsigned int, unsigned char *, unsigned int)"
+)
+def _pskClient(
+    ssl: Any, hint: Any, identity: Any, identitySize: int, psk: Any, pskSize: int
+) -> int:
+    text = None if hint == ffi.NULL else ffi.string(hint).decode("utf-8", "replace")
+    answer = _ask(ssl, None, "hookPskClient", text)
+    if answer is None:
+        return 0
+    name, key = answer
+    # One byte is for the NUL behind the identity.
+    if len(name) > identitySize - 1 or len(key) > pskSize:
+        return 0
+    ffi.memmove(identity, name + b"\0", len(name) + 1)
+    ffi.memmove(psk, key, len(key))
+    return len(key)
+
+
+@ffi.callback("unsigned int (*)(SSL *, const char *, unsigned char *, unsigned int)")
+def _pskServer(ssl: Any, identity: Any, psk: Any, pskSize: int) -> int:
+    name = b"" if identity == ffi.NULL else bytes(ffi.string(identity))
+    key = _ask(ssl, None, "hookPskServer", name)
+    if not key or len(key) > pskSize:
+        return 0
+    ffi.memmove(psk, key, len(key))
+    return len(key)
+
+
+@ffi.callback("void (*)(const SSL *, int, int)")
+def _handshakes(ssl: Any, where: int, _value: int) -> None:
+    if where & lib.SSL_CB_HANDSHAKE_START:
+        _ask(ssl, None, "hookHandshake")
+
+
+_INSTALLERS: dict[str, Callable[[Any], Any]] = {
+    "alpn": lambda ctx: lib.SSL_CTX_set_alpn_select_cb(ctx, _alpn, ffi.NULL),
+    "keylog": lambda ctx: lib.SSL_CTX_set_keylog_callback(ctx, _keylog),
+    "status": lambda ctx: lib.SSL_CTX_set_tlsext_status_cb(ctx, _status),
+    "pskClient": lambda ctx: lib.SSL_CTX_set_psk_client_callback(ctx, _pskClient),
+    "pskServer": lambda ctx: lib.SSL_CTX_set_psk_server_callback(ctx, _pskServer),
+    "handshakes": lambda ctx: lib.SSL_CTX_set_info_callback(ctx, _handshakes),
+}

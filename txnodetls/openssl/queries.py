@@ -1,0 +1,232 @@
+"""
+What can be asked of a connection: certificates, cipher, session, keys.
+
+All answers are plain Python values; certificates and sessions are DER.
+Nothing here changes a connection, and nothing is asked for before someone
+wants to know it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL._util import ffi, lib
+
+from txnodetls.openssl.calls import Driver
+from txnodetls.openssl.ciphernames import standardName
+
+__all__ = [
+    "alpnSelected",
+    "cipher",
+    "exportKeyingMaterial",
+    "finished",
+    "groupName",
+    "ownCertificate",
+    "peerCertificate",
+    "peerChain",
+    "peerFinished",
+    "protocol",
+    "servername",
+    "session",
+    "sessionReused",
+    "sharedCipherAuthenticatesByKey",
+    "staple",
+    "ticketOf",
+    "verifyResult",
+]
+
+_FINISHED_MAX = 64
+
+
+def protocol(driver: Driver) -> str:
+    """C{TLSv1.3}, C{TLSv1.2} ..."""
+    return str(ffi.string(lib.SSL_get_version(driver.ssl)).decode("ascii"))
+
+
+def cipher(driver: Driver) -> dict[str, str] | None:
+    """name, standardName and version of the current cipher; None before there is one."""
+    current = lib.SSL_get_current_cipher(driver.ssl)
+    if current == ffi.NULL:
+        return None
+    name = ffi.string(lib.SSL_CIPHER_get_name(current)).decode("ascii")
+    version = ffi.string(lib.SSL_CIPHER_get_version(current)).decode("ascii")
+    return {"name": name, "standardName": standardName(name), "version": version}
+
+
+def sharedCipherAuthenticatesByKey(driver: Driver) -> bool:
+    """Whether the cipher (TLS 1.2 and older) authenticates by a pre-shared key."""
+    current = cipher(driver)
+    return current is not None and "PSK" in current["name"]
+
+
+def alpnSelected(driver: Driver) -> bytes:
+    """The protocol agreed on; empty if there is none."""
+    data = ffi.new("unsigned char **")
+    length = ffi.new("unsigned int *")
+    lib.SSL_get0_alpn_selected(driver.ssl, data, length)
+    return bytes(ffi.buffer(data[0], length[0])) if length[0] else b""
+
+
+def servername(driver: Driver) -> bytes | None:
+    """The server name that the client sent, or None."""
+    name = lib.SSL_get_servername(driver.ssl, lib.TLSEXT_NAMETYPE_host_name)
+    return None if name == ffi.NULL else bytes(ffi.string(name))
+
+
+def verifyResult(driver: Driver) -> int:
+    """OpenSSL's verdict on the peer's certificate: an C{X509_V_*} number."""
+    return int(lib.SSL_get_verify_result(driver.ssl))
+
+
+def _der(x509: Any) -> bytes:
+    bio = ffi.gc(lib.BIO_new(lib.BIO_s_mem()), lib.BIO_free)
+    if lib.i2d_X509_bio(bio, x509) != 1:
+        lib.ERR_clear_error()
+        return b""
+    return _contents(bio)
+
+
+def _contents(bio: Any) -> bytes:
+    data = ffi.new("char **")
+    length = lib.BIO_get_mem_data(bio, data)
+    return bytes(ffi.buffer(data[0], length))
+
+
+def peerCertificate(driver: Driver) -> bytes | None:
+    """DER of the peer's certificate, or None."""
+    x509 = lib.SSL_get_peer_certificate(driver.ssl)
+    if x509 == ffi.NULL:
+        return None
+    try:
+        return _der(x509)
+    finally:
+        lib.X509_free(x509)
+
+
+def peerChain(driver: Driver) -> list[bytes]:
+    """DER of the certificates that the peer sent, its own first."""
+    chain = []
+    stack = lib.SSL_get_peer_cert_chain(driver.ssl)
+    if stack != ffi.NULL:
+        chain = [_der(lib.sk_X509_value(stack, i)) for i in range(lib.sk_X509_num(stack))]
+    own = peerCertificate(driver)
+    # A server's list of its client's certificates leaves out the first one.
+    if own is not None and (not chain or chain[0] != own):
+        chain.insert(0, own)
+    return chain
+
+
+def ownCertificate(driver: Driver) -> bytes | None:
+    """DER of the certificate this side has (for a server: has sent), or None."""
+    x509 = lib.SSL_get_certificate(driver.ssl)
+    return None if x509 == ffi.NULL else _der(x509)
+
+
+def finished(driver: Driver) -> bytes | None:
+    """This side's latest Finished message, or None before there is one."""
+    return _finished(lib.SSL_get_finished, driver)
+
+
+def peerFinished(driver: Driver) -> bytes | None:
+    """The peer's latest Finished message, or None before there is one."""
+    return _finished(lib.SSL_get_peer_finished, driver)
+
+
+def _finished(function: Any, driver: Driver) -> bytes | None:
+    buffer = ffi.new("char[]", _FINISHED_MAX)
+    length = function(driver.ssl, buffer, _FINISHED_MAX)
+    return bytes(ffi.buffer(buffer, length)) if length else None
+
+
+def session(driver: Driver) -> bytes | None:
+    """The session, serialised (DER of OpenSSL's SSL_SESSION), or None."""
+    current = lib.SSL_get1_session(driver.ssl)
+    if current == ffi.NULL:
+        return None
+    try:
+        length = lib.i2d_SSL_SESSION(current, ffi.NULL)
+        if length <= 0:
+            lib.ERR_clear_error()
+            return None
+        buffer = ffi.new("unsigned char[]", length)
+        lib.i2d_SSL_SESSION(current, ffi.new("unsigned char **", buffer))
+        return bytes(ffi.buffer(buffer, length))
+    finally:
+        lib.SSL_SESSION_free(current)
+
+
+def sessionReused(driver: Driver) -> bool:
+    """Whether the handshake resumed a session."""
+    return bool(lib.SSL_session_reused(driver.ssl))
+
+
+def ticketOf(serialised: bytes) -> bytes | None:
+    """The ticket inside a serialised session, or None if it has none."""
+    field = _sessionField(serialised, 10)
+    return None if field is None else _element(field, 0)[1]
+
+
+def sessionIdOf(serialised: bytes) -> bytes | None:
+    """The session id inside a serialised session: its fourth element."""
+    tag, body, _ = _element(serialised, 0)
+    offset = 0
+    for _index in range(3):
+        _, _, offset = _element(body, offset)
+    return _element(body, offset)[1]
+
+
+def _sessionField(serialised: bytes, number: int) -> bytes | None:
+    tag, body, _ = _element(serialised, 0)
+    offset = 0
+    while offset < len(body):
+        tag, value, offset = _element(body, offset)
+        if tag == 0xA0 | number:
+            return value
+    return None
+
+
+def _element(data: bytes, offset: int) -> tuple[int, bytes, int]:
+    """One element of DER that OpenSSL itself wrote: tag, value, where the next begins."""
+    tag = data[offset]
+    length = data[offset + 1]
+    offset += 2
+    if length & 0x80:
+        size = length & 0x7F
+        length = int.from_bytes(data[offset : offset + size], "big")
+        offset += size
+    return tag, data[offset : offset + length], offset + length
+
+
+def staple(driver: Driver) -> bytes | None:
+    """The OCSP response that the server stapled, or None."""
+    data = ffi.new("unsigned char **")
+    length = lib.SSL_get_tlsext_status_ocsp_resp(driver.ssl, data)
+    return bytes(ffi.buffer(data[0], length)) if length > 0 else None
+
+
+def groupName(driver: Driver) -> str | None:
+    """The name of the key exchange group, or None."""
+    name = lib.SSL_get0_group_name(driver.ssl)
+    return None if name == ffi.NULL else str(ffi.string(name).decode("ascii"))
+
+
+def exportKeyingMaterial(
+    driver: Driver, length: int, label: bytes, context: bytes | None
+) -> bytes | None:
+    """Keying material (RFC 5705, RFC 8446 section 7.5), or None if OpenSSL refuses."""
+    out = ffi.new("unsigned char[]", max(length, 1))
+    lib.ERR_clear_error()
+    done = lib.SSL_export_keying_material(
+        driver.ssl,
+        out,
+        length,
+        label,
+        len(label),
+        ffi.NULL if context is None else context,
+        0 if context is None else len(context),
+        context is not None,
+    )
+    if done != 1:
+        lib.ERR_clear_error()
+        return None
+    return bytes(ffi.buffer(out, length))

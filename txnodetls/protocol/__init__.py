@@ -1,0 +1,1 @@
+"""TLS without I/O: bytes in, bytes out, events."""

@@ -1,0 +1,222 @@
+"""
+The ClientHello, read before OpenSSL sees it.
+
+Questions that take time (which context, which stored session) are asked while
+the ClientHello is held back; so it has to be understood without OpenSSL.  The
+bytes come from anyone: every length is checked against what is there, nothing
+is allocated on a peer's word, and what is not a ClientHello is handed on to
+OpenSSL, which has the right alert for it.
+
+A ClientHello is one handshake message.  It may be spread over many records,
+and a record over many reads (RFC 8446 section 5.1).
+
+Sources: RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301, RFC 5077.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import attrs
+
+__all__ = ["ClientHello", "ClientHelloParser", "Reading"]
+
+# A ClientHello longer than this is handed to OpenSSL, which refuses it.
+MAX_CLIENT_HELLO: Final = 65536
+
+_HANDSHAKE_RECORD: Final = 22
+_CLIENT_HELLO: Final = 1
+_MAX_RECORD: Final = 16384 + 256
+
+_SERVER_NAME: Final = 0
+_STATUS_REQUEST: Final = 5
+_ALPN: Final = 16
+_SESSION_TICKET: Final = 35
+_PRE_SHARED_KEY: Final = 41
+_SUPPORTED_VERSIONS: Final = 43
+
+
+class Reading(enum.Enum):
+    """How far the parser is."""
+
+    MORE = "more bytes are needed"
+    DONE = "the ClientHello is complete"
+    NOT_TLS = "this is no ClientHello"
+
+
+@attrs.frozen
+class ClientHello:
+    """
+    What a ClientHello says, as far as anyone asks.
+
+    @ivar servername: the host name, or None.
+    @ivar sessionId: the session id, possibly empty.
+    @ivar alpn: the protocols offered, in order.
+    @ivar ticket: the session ticket (TLS 1.2); None if the extension is absent.
+    @ivar statusRequest: whether an OCSP staple is asked for.
+    @ivar versions: the versions of TLS offered, as numbers (0x0304 is 1.3).
+    @ivar pskIdentities: the identities of the pre-shared keys offered (1.3).
+    """
+
+    servername: str | None = None
+    sessionId: bytes = b""
+    alpn: tuple[bytes, ...] = ()
+    ticket: bytes | None = None
+    statusRequest: bool = False
+    versions: tuple[int, ...] = ()
+    pskIdentities: tuple[bytes, ...] = ()
+
+
+class _Malformed(Exception):
+    """A length that does not fit."""
+
+
+class _Reader:
+    """A cursor over bytes that never reads beyond them."""
+
+    __slots__ = ("data", "end", "position")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+        self.end = len(data)
+
+    def more(self) -> bool:
+        return self.position < self.end
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def take(self, size: int) -> bytes:
+        start = self.position
+        if size > self.end - start:
+            raise _Malformed
+        self.position = start + size
+        return self.data[start : start + size]
+
+    def vector(self, size: int) -> bytes:
+        """A vector whose length stands in front of it in C{size} bytes."""
+        return self.take(self.number(size))
+
+
+class ClientHelloParser:
+    """
+    Collects bytes until they make a ClientHello.
+
+    @ivar held: everything received so far, to be given to OpenSSL.
+    @ivar hello: the L{ClientHello} once C{feed} said DONE.
+    """
+
+    __slots__ = ("_message", "_position", "held", "hello")
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.hello: ClientHello | None = None
+        self._message = bytearray()
+        self._position = 0
+
+    def feed(self, data: bytes | memoryview) -> Reading:
+        """Take more bytes; say what is known now."""
+        self.held += data
+        held = self.held
+        while True:
+            available = len(held) - self._position
+            if available >= 1 and held[self._position] != _HANDSHAKE_RECORD:
+                return Reading.NOT_TLS
+            if available >= 2 and held[self._position + 1] != 3:
+                return Reading.NOT_TLS
+            if available < 5:
+                return Reading.MORE
+            start = self._position + 5
+            length = int.from_bytes(held[start - 2 : start], "big")
+            if not 0 < length <= _MAX_RECORD:
+                return Reading.NOT_TLS
+            if available < 5 + length:
+                return Reading.MORE
+            self._message += held[start : start + length]
+            self._position = start + length
+            reading = self._check()
+            if reading is not Reading.MORE:
+                return reading
+
+    def _check(self) -> Reading:
+        message = self._message
+        if message[0] != _CLIENT_HELLO:
+            return Reading.NOT_TLS
+        if len(message) < 4:
+            return Reading.MORE
+        length = int.from_bytes(message[1:4], "big")
+        if length > MAX_CLIENT_HELLO:
+            return Reading.NOT_TLS
+        if len(message) < 4 + length:
+            return Reading.MORE
+        try:
+            self.hello = _parse(bytes(message[4 : 4 + length]))
+        except _Malformed:
+            return Reading.NOT_TLS
+        self._message = bytearray()
+        return Reading.DONE
+
+
+def _parse(body: bytes) -> ClientHello:
+    reader = _Reader(body)
+    version = reader.number(2)
+    reader.take(32)
+    sessionId = reader.vector(1)
+    reader.vector(2)
+    reader.vector(1)
+    found: dict[int, bytes] = {}
+    if reader.more():
+        extensions = _Reader(reader.vector(2))
+        while extensions.more():
+            kind = extensions.number(2)
+            found[kind] = extensions.vector(2)
+    ticket = found.get(_SESSION_TICKET)
+    return ClientHello(
+        servername=_servername(found[_SERVER_NAME]) if _SERVER_NAME in found else None,
+        sessionId=sessionId,
+        alpn=_vectors(found[_ALPN]) if _ALPN in found else (),
+        ticket=ticket,
+        statusRequest=_STATUS_REQUEST in found,
+        versions=_versions(found[_SUPPORTED_VERSIONS])
+        if _SUPPORTED_VERSIONS in found
+        else (version,),
+        pskIdentities=_identities(found[_PRE_SHARED_KEY]) if _PRE_SHARED_KEY in found else (),
+    )
+
+
+def _servername(extension: bytes) -> str | None:
+    names = _Reader(_Reader(extension).vector(2))
+    while names.more():
+        kind = names.number(1)
+        name = names.vector(2)
+        if kind == 0:
+            # A host name is ASCII (RFC 6066); OpenSSL refuses one with a NUL.
+            return name.decode("latin-1") if b"\0" not in name else None
+    return None
+
+
+def _vectors(extension: bytes) -> tuple[bytes, ...]:
+    reader = _Reader(_Reader(extension).vector(2))
+    items = []
+    while reader.more():
+        items.append(reader.vector(1))
+    return tuple(items)
+
+
+def _versions(extension: bytes) -> tuple[int, ...]:
+    reader = _Reader(_Reader(extension).vector(1))
+    items = []
+    while reader.more():
+        items.append(reader.number(2))
+    return tuple(items)
+
+
+def _identities(extension: bytes) -> tuple[bytes, ...]:
+    reader = _Reader(_Reader(extension).vector(2))
+    items = []
+    while reader.more():
+        items.append(reader.vector(2))
+        reader.take(4)
+    return tuple(items)

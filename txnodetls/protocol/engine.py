@@ -1,0 +1,441 @@
+"""
+The engine: TLS as a machine that takes bytes and gives bytes and events.
+
+It knows no socket, no clock and no reactor, and everything in it can be tested
+in memory, a byte at a time.
+
+    engine.receive(ciphertext)      in, from the network
+    engine.nextEvent()              out, to the application: pull until None
+    engine.send(plaintext)          in, from the application
+    engine.drain(offset)            out, to the network, into the shared area
+    engine.dataToSend()             the same as a bytes object
+
+What OpenSSL may do here, and what follows:
+
+- Application data can come with the last flight of the handshake, so after
+  the handshake there is always a read, asked for or not.
+- Events are pulled.  Whoever rejects a certificate at L{HandshakeCompleted}
+  stops pulling, and never sees a byte that came behind it.
+- A server that has questions about the ClientHello (which context, which
+  session, which staple) holds all bytes back until they are answered; OpenSSL
+  has seen nothing until then, so an answer may change everything.  Without
+  questions nothing is held and nothing is parsed.
+- When a call fails, OpenSSL has put the alert into the output.  The order is:
+  events from before, then L{Failed} once, and then nothing.
+- The callbacks that OpenSSL makes in the middle of a call (ALPN, PSK, key log,
+  staple) only note things down, or answer from what was known before; they
+  never emit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from OpenSSL import SSL
+
+from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.openssl import calls, hooks, queries
+from txnodetls.openssl.failures import connectionError
+from txnodetls.protocol import events
+from txnodetls.protocol.clienthello import ClientHelloParser, Reading
+from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
+
+__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine"]
+
+# How much plaintext is encrypted per call: bounds the output BIO, which never
+# shrinks, and is large enough that the call itself costs nothing.
+SLICE: Final = 131072
+# What may be held back while a question waits, beyond the ClientHello.
+MAX_HELD: Final = 131072
+
+
+@attrs.frozen
+class EngineSettings:
+    """
+    What a connection is to do.  One object serves all connections of a server.
+
+    @ivar isServer: the role.
+    @ivar verifyMode: C{SSL_VERIFY_*} bits.
+    @ivar askAboutHello: hold the ClientHello and report it (servers).
+    @ivar servername: the name to send (clients).
+    @ivar alpn: what to offer or to support, length-prefixed; empty for none.
+    @ivar chooseALPN: a server's own choice: takes the name sent and the
+        offered protocols; gives one of them, or None to refuse.
+    @ivar session: a serialised session to resume (clients).
+    @ivar requestStaple: ask for an OCSP staple (clients).
+    @ivar pskClient: takes the hint; gives identity and key, or None.
+    @ivar pskServer: takes the identity; gives the key, or None.
+    @ivar keylog: report secrets.
+    @ivar options: further C{SSL_OP_*} bits.
+    """
+
+    isServer: bool
+    verifyMode: int = 0
+    askAboutHello: bool = False
+    servername: bytes | None = None
+    alpn: bytes = b""
+    chooseALPN: Callable[[bytes | None, list[bytes]], bytes | None] | None = None
+    session: bytes | None = None
+    requestStaple: bool = False
+    pskClient: Callable[[str | None], tuple[bytes, bytes] | None] | None = None
+    pskServer: Callable[[bytes], bytes | None] | None = None
+    keylog: bool = False
+    options: int = 0
+
+
+@attrs.frozen
+class Answer:
+    """
+    What the application says to a ClientHello.
+
+    @ivar native: the context to go on with, or None for the one there is.
+    @ivar staple: the OCSP staple to send, or None.
+    """
+
+    native: SSL.Context | None = None
+    staple: bytes | None = None
+
+
+class TLSEngine:
+    """
+    One side of a TLS connection.
+
+    @ivar receiving: the state of the receiving half.
+    @ivar sending: the state of the sending half.
+    @ivar driver: the OpenSSL connection, for L{txnodetls.openssl.queries}.
+    @ivar pskSupplied: our own callback supplied the key of this handshake.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_events",
+        "_hookError",
+        "_parser",
+        "_settings",
+        "_staple",
+        "_unread",
+        "driver",
+        "pskSupplied",
+        "receiving",
+        "sending",
+    )
+
+    def __init__(self, native: SSL.Context, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._events: deque[Any] = deque()
+        self._hookError: BaseException | None = None
+        self._staple: bytes | None = None
+        self._unread = False
+        self.pskSupplied = False
+        self.sending = Sending.WAITING
+        self.driver = driver = calls.Driver(native, settings.isServer)
+        if settings.askAboutHello:
+            self.receiving = Receiving.HELLO
+            self._parser: ClientHelloParser | None = ClientHelloParser()
+        else:
+            self.receiving = Receiving.HANDSHAKE
+            self._parser = None
+        if settings.verifyMode or not settings.isServer:
+            driver.setVerify(settings.verifyMode)
+        if settings.options:
+            driver.setOptions(settings.options)
+        if not settings.isServer:
+            self._prepareClient(driver, settings)
+        self._enableHooks(native, settings)
+
+    def _prepareClient(self, driver: calls.Driver, settings: EngineSettings) -> None:
+        if settings.servername:
+            driver.setServername(settings.servername)
+        if settings.alpn:
+            driver.setALPN(settings.alpn)
+        if settings.requestStaple:
+            driver.requestStaple()
+        if settings.session:
+            driver.setSession(settings.session)
+
+    def _enableHooks(self, native: SSL.Context, settings: EngineSettings) -> None:
+        names = []
+        if settings.isServer and (settings.alpn or settings.chooseALPN):
+            names.append("alpn")
+        if settings.keylog:
+            names.append("keylog")
+        if settings.requestStaple:
+            names.append("status")
+        if settings.pskClient:
+            names.append("pskClient")
+        if settings.pskServer:
+            names.append("pskServer")
+        for name in names:
+            hooks.enable(native, name)
+        if names:
+            hooks.register(self.driver, self)
+
+    # -- bytes of the network
+
+    def start(self) -> None:
+        """A client says hello."""
+        self._handshake()
+
+    def receive(self, data: bytes) -> None:
+        """Take ciphertext."""
+        if data:
+            self._take(data, 0)
+
+    def receiveArea(self, length: int) -> None:
+        """Take the first C{length} bytes of the shared input area."""
+        self._take(None, length)
+
+    def _take(self, data: bytes | None, length: int) -> None:
+        receiving = self.receiving
+        if receiving is Receiving.OPEN or receiving is Receiving.HANDSHAKE:
+            if data is None:
+                self.driver.feedArea(length)
+            else:
+                self.driver.feed(data)
+            if receiving is Receiving.OPEN:
+                self._unread = True
+            else:
+                self._handshake()
+        elif receiving is Receiving.HELLO or receiving is Receiving.ASKING:
+            self._hold(calls.INPUT.view[:length] if data is None else data)
+
+    def _hold(self, data: bytes | memoryview) -> None:
+        parser = self._parser
+        assert parser is not None
+        if self.receiving is Receiving.ASKING:
+            parser.held += data
+            if len(parser.held) > MAX_HELD:
+                self._die(
+                    NodeError(
+                        "the peer sent too much while its ClientHello was being answered",
+                        "ERR_SSL_EXCESSIVE_MESSAGE_SIZE",
+                        blame=Blame.PEER,
+                        phase=Phase.HANDSHAKING,
+                    )
+                )
+            return
+        reading = parser.feed(data)
+        if reading is Reading.DONE:
+            assert parser.hello is not None
+            self._happen(Happening.HELLO_READ)
+            self._events.append(events.ClientHelloReceived(parser.hello))
+        elif reading is Reading.NOT_TLS:
+            self._release()
+
+    def receiveEnd(self) -> None:
+        """The network has nothing more to say."""
+        receiving = self.receiving
+        if receiving is Receiving.OPEN:
+            # What was received before has to be read before.
+            while self._unread:
+                event = self._read()
+                if event is not None:
+                    self._events.append(event)
+            if self.receiving is not Receiving.OPEN:
+                return
+        if receiving in (Receiving.ENDED, Receiving.DEAD):
+            return
+        self._events.append(events.Truncated(receiving is Receiving.OPEN))
+        self._happen(Happening.DIED)
+
+    def drain(self, offset: int) -> int:
+        """Move ciphertext into the shared output area; how many bytes."""
+        return self.driver.drain(offset)
+
+    def dataToSend(self) -> bytes:
+        """All the ciphertext that waits."""
+        return self.driver.take()
+
+    # -- the application
+
+    def nextEvent(self) -> Any:
+        """The next event; C{bytes} for application data; None if there is none."""
+        if self._events:
+            return self._events.popleft()
+        if not self._unread:
+            return None
+        return self._read()
+
+    def send(self, data: Any) -> bool:
+        """
+        Encrypt a bytes-like object, not empty and no longer than L{SLICE}.
+
+        @return: whether it was taken.  If not, offer it again later: the
+            handshake (or a renegotiation) is not done.
+        """
+        if self.sending is not Sending.OPEN:
+            return False
+        outcome = self.driver.write(data)
+        if outcome == calls.DONE:
+            return True
+        if outcome == calls.FAILED:
+            self._fail()
+        return False
+
+    def shutdown(self) -> None:
+        """Send close_notify, if the handshake is done; send nothing more."""
+        if self.sending is Sending.OPEN:
+            self.driver.shutdown()
+        self._happen(Happening.END_SENT)
+
+    def resume(self, answer: Answer) -> None:
+        """
+        Go on with a held ClientHello.
+
+        Does nothing if none is held: an answer may come late.
+        """
+        if self.receiving is not Receiving.ASKING:
+            return
+        if answer.native is not None:
+            self.driver.switchContext(answer.native)
+            self._enableHooks(answer.native, self._settings)
+        if answer.staple is not None:
+            self._staple = answer.staple
+            hooks.enable(self.driver.connection.get_context(), "status")
+            hooks.register(self.driver, self)
+        self._release()
+
+    def fail(self, error: NodeError) -> None:
+        """Give up while a ClientHello is held.  Too late, it does nothing."""
+        if self.receiving is Receiving.ASKING:
+            self._die(error)
+
+    def close(self) -> None:
+        """Forget everything.  Nothing happens afterwards."""
+        self._happen(Happening.DIED)
+        self._events.clear()
+        self._unread = False
+        self._parser = None
+        hooks.unregister(self.driver)
+
+    # -- the handshake
+
+    def _release(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        self._parser = None
+        self._happen(Happening.ANSWERED)
+        self.driver.feed(bytes(parser.held))
+        self._handshake()
+
+    def _handshake(self) -> None:
+        outcome = self.driver.handshake()
+        if outcome == calls.DONE:
+            self._happen(Happening.SECURED)
+            self._unread = True
+            if not self._settings.isServer:
+                self._finishClient()
+            self._events.append(events.HandshakeCompleted())
+        elif outcome == calls.FAILED:
+            self._fail()
+        elif outcome == calls.CLOSED:
+            # close_notify in the middle of a handshake: the peer gave up.
+            self._events.append(events.Truncated(False))
+            self._happen(Happening.DIED)
+
+    def _finishClient(self) -> None:
+        driver = self.driver
+        driver.sessionChanged()
+        if self._settings.requestStaple and queries.sessionReused(driver):
+            self._events.append(events.StapleReceived(None))
+
+    def _fail(self) -> None:
+        phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.HANDSHAKING
+        error = connectionError(blame=Blame.PEER, phase=phase)
+        hookError = self._hookError
+        if isinstance(hookError, NodeError):
+            error = hookError
+        elif hookError is not None:
+            wrapped = NodeError(str(hookError), getattr(hookError, "code", None))
+            wrapped.__cause__ = hookError
+            error = wrapped
+        self._die(error)
+
+    def _die(self, error: NodeError) -> None:
+        self._events.append(events.Failed(error))
+        self._unread = False
+        self._happen(Happening.DIED)
+
+    def _happen(self, happening: Happening) -> None:
+        self.receiving = RECEIVING[self.receiving][happening]
+        self.sending = SENDING[self.sending][happening]
+
+    # -- reading
+
+    def _read(self) -> Any:
+        data, outcome, hasSession = self.driver.read()
+        if outcome == calls.WANT_READ:
+            self._unread = False
+            if not self._events:
+                return data or None
+        queue = self._events
+        if data:
+            queue.append(data)
+        if hasSession:
+            session = queries.session(self.driver)
+            if session is not None:
+                queue.append(events.SessionIssued(session))
+        elif outcome == calls.CLOSED:
+            self._unread = False
+            self._happen(Happening.END_RECEIVED)
+            queue.append(events.EndReceived())
+        elif outcome == calls.FAILED:
+            self._fail()
+        return queue.popleft() if queue else None
+
+    # -- what the trampolines ask (see txnodetls.openssl.hooks)
+
+    def hookALPN(self, offered: bytes) -> bytes | None | bool:
+        settings = self._settings
+        names = splitALPN(offered)
+        if settings.chooseALPN is not None:
+            chosen = settings.chooseALPN(queries.servername(self.driver), names)
+            return False if chosen is None else chosen
+        if not settings.alpn:
+            return None
+        # The server's order decides.
+        for name in splitALPN(settings.alpn):
+            if name in names:
+                return name
+        return False
+
+    def hookKeylog(self, line: bytes) -> None:
+        if self._settings.keylog:
+            self._events.append(events.KeyLogged(line + b"\n"))
+
+    def hookStatus(self) -> bytes | bool | None:
+        if self._settings.isServer:
+            return self._staple
+        self._events.append(events.StapleReceived(queries.staple(self.driver)))
+        return True
+
+    def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
+        answer = self._settings.pskClient(hint) if self._settings.pskClient else None
+        self.pskSupplied = answer is not None
+        return answer
+
+    def hookPskServer(self, identity: bytes) -> bytes | None:
+        key = self._settings.pskServer(identity) if self._settings.pskServer else None
+        self.pskSupplied = key is not None
+        return key
+
+    def hookHandshake(self) -> None:
+        pass
+
+    def hookFailed(self, error: BaseException) -> None:
+        if self._hookError is None:
+            self._hookError = error
+
+
+def splitALPN(names: bytes) -> list[bytes]:
+    """The protocols of a length-prefixed list."""
+    items = []
+    position = 0
+    while position < len(names):
+        end = position + 1 + names[position]
+        items.append(names[position + 1 : end])
+        position = end
+    return items

@@ -1,0 +1,117 @@
+"""
+What the engine reports, pulled one at a time with C{nextEvent()}.
+
+Application data is reported as a plain C{bytes} object: it is by far the most
+frequent event, and needs no name.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from txnodetls.errors import NodeError
+from txnodetls.protocol.clienthello import ClientHello
+
+__all__ = [
+    "ClientHelloReceived",
+    "EndReceived",
+    "Event",
+    "Failed",
+    "HandshakeCompleted",
+    "KeyLogged",
+    "SessionIssued",
+    "StapleReceived",
+    "Truncated",
+]
+
+
+class Event:
+    """The base of all events but data."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class ClientHelloReceived(Event):
+    """
+    A ClientHello is held; the engine waits for C{resume()} or C{fail()}.
+
+    @ivar hello: what it says.
+    """
+
+    hello: ClientHello
+
+
+@attrs.frozen
+class HandshakeCompleted(Event):
+    """
+    The handshake is done, and nothing has been said yet about the certificate.
+
+    What this side has still to send of the handshake waits to be drained.  A
+    TLS 1.3 client that rejects the server's certificate drops it, so that the
+    server never sees the connection as secure.
+
+    @ivar again: it was a renegotiation.
+    """
+
+    again: bool = False
+
+
+@attrs.frozen
+class SessionIssued(Event):
+    """
+    A session that can be resumed later (clients only).
+
+    @ivar session: serialised.
+    """
+
+    session: bytes
+
+
+@attrs.frozen
+class KeyLogged(Event):
+    """
+    A secret, in the format that Wireshark reads.
+
+    @ivar line: with its end of line.
+    """
+
+    line: bytes
+
+
+@attrs.frozen
+class StapleReceived(Event):
+    """
+    The server has answered the request for an OCSP staple (clients only).
+
+    @ivar staple: DER of the OCSP response, or None if the server sent none.
+    """
+
+    staple: bytes | None
+
+
+@attrs.frozen
+class EndReceived(Event):
+    """The peer has sent close_notify: it sends nothing more, on purpose."""
+
+
+@attrs.frozen
+class Truncated(Event):
+    """
+    The bytes have ended without a close_notify.
+
+    @ivar secured: the handshake was done before.
+    """
+
+    secured: bool
+
+
+@attrs.frozen
+class Failed(Event):
+    """
+    The connection is over.  The alert, if there is one, waits to be drained.
+
+    @ivar error: why.
+    """
+
+    error: NodeError

@@ -1,0 +1,117 @@
+"""
+The states of a TLS connection: two halves, two tables.
+
+The halves are nearly independent: a peer's close_notify ends what is received
+and leaves what is sent alone, and the other way round.  The tables are the
+whole truth; an entry that is not there cannot happen.
+
+    receiving   HELLO → ASKING → HANDSHAKE → OPEN → ENDED
+                (a client, and a server that nobody asked to look at the
+                ClientHello, begin with HANDSHAKE)
+    sending     WAITING → OPEN → CLOSED
+
+and from every state there is a way to DEAD.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+__all__ = ["RECEIVING", "SENDING", "Happening", "Receiving", "Sending"]
+
+
+class Receiving(enum.Enum):
+    """What becomes of bytes that come in."""
+
+    HELLO = "collected until they make a ClientHello"
+    ASKING = "held until the application has answered"
+    HANDSHAKE = "given to the handshake"
+    OPEN = "decrypted"
+    ENDED = "ignored: the peer has sent close_notify"
+    DEAD = "ignored: the connection has failed or is closed"
+
+
+class Sending(enum.Enum):
+    """What becomes of data to be sent."""
+
+    WAITING = "not taken yet: the handshake is not done"
+    OPEN = "encrypted"
+    CLOSED = "refused: close_notify has been sent"
+    DEAD = "refused: the connection has failed or is closed"
+
+
+class Happening(enum.Enum):
+    """What moves the halves."""
+
+    HELLO_READ = "a ClientHello is complete, and there are questions"
+    ANSWERED = "the questions are answered, or there were none"
+    SECURED = "the handshake is done"
+    END_RECEIVED = "close_notify has come"
+    END_SENT = "close_notify is on its way"
+    DIED = "failed, or closed by the owner"
+
+
+RECEIVING: Final = {
+    Receiving.HELLO: {
+        Happening.HELLO_READ: Receiving.ASKING,
+        Happening.ANSWERED: Receiving.HANDSHAKE,
+        Happening.END_SENT: Receiving.HELLO,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.ASKING: {
+        Happening.ANSWERED: Receiving.HANDSHAKE,
+        Happening.END_SENT: Receiving.ASKING,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.HANDSHAKE: {
+        Happening.SECURED: Receiving.OPEN,
+        Happening.END_SENT: Receiving.HANDSHAKE,
+        Happening.END_RECEIVED: Receiving.ENDED,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.OPEN: {
+        Happening.SECURED: Receiving.OPEN,
+        Happening.END_SENT: Receiving.OPEN,
+        Happening.END_RECEIVED: Receiving.ENDED,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.ENDED: {
+        Happening.END_SENT: Receiving.ENDED,
+        Happening.END_RECEIVED: Receiving.ENDED,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.DEAD: {
+        Happening.END_SENT: Receiving.DEAD,
+        Happening.DIED: Receiving.DEAD,
+    },
+}
+
+SENDING: Final = {
+    Sending.WAITING: {
+        Happening.HELLO_READ: Sending.WAITING,
+        Happening.ANSWERED: Sending.WAITING,
+        Happening.SECURED: Sending.OPEN,
+        Happening.END_RECEIVED: Sending.WAITING,
+        Happening.END_SENT: Sending.CLOSED,
+        Happening.DIED: Sending.DEAD,
+    },
+    Sending.OPEN: {
+        Happening.SECURED: Sending.OPEN,
+        Happening.END_RECEIVED: Sending.OPEN,
+        Happening.END_SENT: Sending.CLOSED,
+        Happening.DIED: Sending.DEAD,
+    },
+    Sending.CLOSED: {
+        Happening.HELLO_READ: Sending.CLOSED,
+        Happening.ANSWERED: Sending.CLOSED,
+        Happening.SECURED: Sending.CLOSED,
+        Happening.END_RECEIVED: Sending.CLOSED,
+        Happening.END_SENT: Sending.CLOSED,
+        Happening.DIED: Sending.DEAD,
+    },
+    Sending.DEAD: {
+        Happening.END_SENT: Sending.DEAD,
+        Happening.DIED: Sending.DEAD,
+    },
+}
