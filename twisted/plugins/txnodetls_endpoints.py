@@ -1,0 +1,32 @@
+"""
+The string C{nodetls:}, for C{serverFromString} and C{clientFromString}.
+
+Twisted imports this file to look for any endpoint: so it imports next to nothing itself.
+"""
+
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+
+@implementer(
+    IPlugin, IStreamServerEndpointStringParser, IStreamClientEndpointStringParserWithReactor
+)
+class _Parser:
+    prefix = "nodetls"
+
+    def parseStreamServer(self, reactor, *args, **kwargs):
+        from txnodetls.twisted.endpoints import parseServer
+
+        return parseServer(reactor, *args, **kwargs)
+
+    def parseStreamClient(self, reactor, *args, **kwargs):
+        from txnodetls.twisted.endpoints import parseClient
+
+        return parseClient(reactor, *args, **kwargs)
+
+
+nodetls = _Parser()

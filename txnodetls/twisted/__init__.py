@@ -1,0 +1,1 @@
+"""The Twisted face: transports, protocols and endpoints on the same sockets as Node's."""

@@ -1,0 +1,220 @@
+"""
+Drives a Twisted protocol from a TLSSocket.
+
+What a protocol sees, in this order:
+
+    the handshake is done, the peer accepted   makeConnection, handshakeCompleted
+    'data'                                     dataReceived
+    'end'        (IHalfCloseableProtocol)      readConnectionLost
+    'finish'     (IHalfCloseableProtocol)      writeConnectionLost
+    'secure'     again, after a renegotiation  handshakeCompleted
+    'close'                                    connectionLost(reason), always last
+
+Twisted's own TLS calls makeConnection when TCP is connected and
+handshakeCompleted later; what a protocol asks its transport for in
+connectionMade is then not known yet.  Here both come when the handshake is
+done and the peer's certificate was accepted.  So connectionMade may rely on
+getPeerCertificate and negotiatedProtocol, a protocol never speaks to a peer
+that is refused, and a handshake that fails costs no protocol at all.
+
+The reasons for connectionLost:
+
+    ConnectionDone      both sides ended, or loseConnection was called
+    ConnectionLost      reset, truncated (the peer's TCP ended without a
+                        close_notify), or any other error; the NodeError that
+                        tells more is its __cause__
+    ConnectionAborted   abortConnection was called
+    any other           the exception that the protocol itself raised
+
+A peer's end closes the connection, after what is queued was sent, unless the
+protocol is an IHalfCloseableProtocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+)
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txnodetls.errors import NodeError
+
+if TYPE_CHECKING:
+    from txnodetls.socket import TLSSocket
+    from txnodetls.twisted.transport import TLSTransport
+
+__all__ = ["ProtocolAdapter", "connectionLostReason", "protocolsOf"]
+
+log = Logger()
+
+
+def protocolsOf(factory: IProtocolFactory, options: Mapping[str, Any]) -> list[bytes] | None:
+    """
+    The ALPN protocols that a factory asks for (IProtocolNegotiationFactory).
+
+    @return: None where the options settle the matter themselves, or the factory does not care.
+    """
+    for name in ("ALPNProtocols", "ALPNCallback"):
+        if options.get(name) is not None:
+            return None
+    negotiating = IProtocolNegotiationFactory(factory, None)
+    if negotiating is None:
+        return None
+    return list(negotiating.acceptableProtocols()) or None
+
+
+def connectionLostReason(error: BaseException | None) -> Failure:
+    """Twisted's reason for a connection that ended with this error of Node's, or None."""
+    if error is None:
+        return Failure(ConnectionDone())
+    if not isinstance(error, NodeError):
+        return Failure(error)
+    lost = ConnectionLost(str(error))
+    lost.__cause__ = error
+    return Failure(lost)
+
+
+class ProtocolAdapter:
+    """
+    Connects a protocol to a TLSSocket whose handshake is done.
+
+    @ivar protocol: the protocol; assignable, as C{transport.protocol} is.
+    """
+
+    __slots__ = ("_error", "_halfClosing", "_listening", "_protocol", "socket", "transport")
+
+    def __init__(self, socket: TLSSocket, protocol: IProtocol) -> None:
+        self.socket = socket
+        self.transport: TLSTransport = socket.transport
+        self.transport._owner = self
+        self._error: BaseException | None = None
+        self.protocol = protocol
+
+    @property
+    def protocol(self) -> IProtocol:
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, protocol: IProtocol) -> None:
+        self._protocol = protocol
+        self._halfClosing = IHalfCloseableProtocol.providedBy(protocol)
+        self._listening = IHandshakeListener.providedBy(protocol)
+        self.socket.allowHalfOpen = self._halfClosing
+
+    def start(self) -> None:
+        """
+        Connect the protocol.
+
+        @raise Exception: what the protocol's C{makeConnection} or C{handshakeCompleted}
+            raised; the connection is being destroyed then, and C{connectionLost} follows.
+        """
+        self._listen()
+        try:
+            self._protocol.makeConnection(self.transport)
+            if self._listening:
+                self._protocol.handshakeCompleted()  # type: ignore[attr-defined]
+        except Exception as error:
+            self._error = error
+            self.socket.destroy()
+            raise
+
+    # -- what the transport asks
+
+    def aborting(self) -> None:
+        """The protocol called abortConnection."""
+        if self._error is None:
+            self._error = ConnectionAborted()
+
+    def startTLS(self, options: Mapping[str, Any], normal: bool) -> None:
+        """Put another TLSSocket on top and listen to that instead."""
+        from txnodetls.twisted.upgrade import upgrade
+
+        inner = upgrade(self.socket, options, normal)
+        self._unlisten()
+        self.socket = inner
+        self.transport.tlsSocket = inner
+        inner.allowHalfOpen = self._halfClosing
+        self._listen()
+
+    # -- the socket's events
+
+    def _listen(self) -> None:
+        socket = self.socket
+        socket.on("error", self._failed)
+        socket.on("end", self._ended)
+        socket.on("finish", self._finished)
+        socket.on("secure", self._secured)
+        socket.on("close", self._closed)
+        socket.on("data", self._received)
+
+    def _unlisten(self) -> None:
+        socket = self.socket
+        socket.removeListener("error", self._failed)
+        socket.removeListener("end", self._ended)
+        socket.removeListener("finish", self._finished)
+        socket.removeListener("secure", self._secured)
+        socket.removeListener("close", self._closed)
+        socket.removeListener("data", self._received)
+
+    def _received(self, data: bytes) -> None:
+        # Looked up anew each time: protocols do replace their own dataReceived.
+        try:
+            self._protocol.dataReceived(data)
+        except Exception as error:
+            self._raised(error)
+
+    def _ended(self) -> None:
+        if self._halfClosing:
+            try:
+                self._protocol.readConnectionLost()  # type: ignore[attr-defined]
+            except Exception as error:
+                self._raised(error)
+
+    def _finished(self) -> None:
+        if self._halfClosing and not self.transport.disconnecting:
+            try:
+                self._protocol.writeConnectionLost()  # type: ignore[attr-defined]
+            except Exception as error:
+                self._raised(error)
+
+    def _secured(self) -> None:
+        if self._listening:
+            try:
+                self._protocol.handshakeCompleted()  # type: ignore[attr-defined]
+            except Exception as error:
+                self._raised(error)
+
+    def _failed(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+
+    def _raised(self, error: BaseException) -> None:
+        log.failure(
+            "{protocol} raised; its connection is closed", protocol=type(self._protocol).__name__
+        )
+        if self._error is None:
+            self._error = error
+        self.socket.destroy()
+
+    def _closed(self, hadError: bool) -> None:
+        self._unlisten()
+        self.transport._owner = None
+        try:
+            self._protocol.connectionLost(connectionLostReason(self._error))
+        except Exception:
+            log.failure(
+                "{protocol} raised in connectionLost", protocol=type(self._protocol).__name__
+            )

@@ -1,0 +1,428 @@
+"""
+The Twisted transport of a TLS connection.
+
+A connection has two faces and one state.  The state is the TLSSocket's; the
+transport here holds none of it and translates verbs:
+
+    write, writeSequence            write(): queued, sent with the rest of this turn
+    loseWriteConnection             end(): close_notify after what is queued
+    loseConnection, stopProducing   destroySoon(): flush, close_notify, close
+    abortConnection                 destroy()
+    pauseProducing, resumeProducing pause(), resume()
+    the producer's pauseProducing   write() that returned False
+    the producer's resumeProducing  'drain'
+
+Three rules of Twisted's that Node does not know are kept here:
+
+ - what is written after loseConnection or loseWriteConnection is dropped
+   without a word (Node makes it an error event);
+ - both of them wait while a producer is registered, and meanwhile what the
+   producer writes still goes out;
+ - a producer is told stopProducing when the connection is gone.
+
+Addresses are read once, when the transport is made, because Twisted programs
+ask for them after the connection was lost, and Node's socket has forgotten
+them by then.
+
+Source: twisted.internet.interfaces; https://nodejs.org/api/tls.html
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from OpenSSL import crypto
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import (
+    IAddress,
+    INegotiated,
+    IProtocol,
+    IPullProducer,
+    IPushProducer,
+    ITLSTransport,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+import txnodetls.socket
+from txnodetls.streams.ticks import ticksFor
+
+if TYPE_CHECKING:
+    from txnodetls.socket import TLSSocket
+
+__all__ = ["TLSTransport", "addressOf"]
+
+log = Logger()
+
+
+class Owner(Protocol):
+    """Who drives a protocol from a transport: the adapter."""
+
+    protocol: IProtocol
+
+    def aborting(self) -> None:
+        """The transport's abortConnection was called."""
+
+    def startTLS(self, options: Mapping[str, Any], normal: bool) -> None:
+        """Put one more TLS connection on top of the present one."""
+
+
+class Sending(enum.IntEnum):
+    """How far the sending half is, as Twisted's caller has asked for it."""
+
+    OPEN = 0
+    ENDING = 1  # loseWriteConnection was called; a producer is still at work
+    CLOSING = 2  # loseConnection was called; a producer is still at work
+    ENDED = 3  # close_notify is on its way; the peer may go on
+    CLOSED = 4  # closing or closed in both directions
+
+
+# In these states a registered producer's writes, and only these, go out.
+_WAITING = frozenset({Sending.ENDING, Sending.CLOSING})
+
+
+def addressOf(family: str | None, host: str | None, port: int | None) -> IAddress:
+    """
+    Twisted's address object for what Node's C{remoteFamily}, C{remoteAddress}
+    and C{remotePort} say; a UNIX socket's, without a name, where they are None.
+    """
+    if host is None or port is None:
+        return UNIXAddress(None)
+    if family == "IPv6":
+        return IPv6Address("TCP", host, port)
+    return IPv4Address("TCP", host, port)
+
+
+class _Pull:
+    """
+    Drives a pull producer: asks for one piece per reactor turn until the queue
+    is full, and goes on when it has drained.
+    """
+
+    __slots__ = ("_asked", "_producer", "_transport")
+
+    def __init__(self, producer: IPullProducer, transport: TLSTransport) -> None:
+        self._producer = producer
+        self._transport = transport
+        self._asked = False
+
+    def resumeProducing(self) -> None:
+        if not self._asked:
+            self._asked = True
+            ticksFor(self._transport.reactor).immediate(self._ask)
+
+    def pauseProducing(self) -> None:
+        """Nothing to do: whoever is asked once answers once."""
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+
+    def _ask(self) -> None:
+        self._asked = False
+        transport = self._transport
+        if transport._producer is not self or transport._paused:
+            return
+        try:
+            self._producer.resumeProducing()
+        except Exception:
+            log.failure("a pull producer failed: {producer}", producer=self._producer)
+            transport.abortConnection()
+            return
+        if transport._producer is self and not transport._paused:
+            self.resumeProducing()
+
+
+@implementer(INegotiated, ITLSTransport, IPushProducer)
+class TLSTransport:
+    """
+    ITCPTransport, ISSLTransport, ITLSTransport, INegotiated, IConsumer and
+    IPushProducer of one TLSSocket.
+
+    There is one per socket: C{socket.transport}, made when it is first asked
+    for.  Both faces of a connection may be used side by side.
+
+    @ivar tlsSocket: the TLSSocket: the way back to Node's API.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_host",
+        "_owner",
+        "_paused",
+        "_peer",
+        "_producer",
+        "_sending",
+        "tlsSocket",
+    )
+
+    def __init__(self, socket: TLSSocket) -> None:
+        self.tlsSocket = socket
+        self._sending = Sending.OPEN
+        self._producer: IPushProducer | _Pull | None = None
+        self._paused = False
+        self._owner: Owner | None = None
+        self._peer = addressOf(socket.remoteFamily, socket.remoteAddress, socket.remotePort)
+        self._host = addressOf(socket.localFamily, socket.localAddress, socket.localPort)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._sending.name.lower()} on {self.tlsSocket!r}>"
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor that the connection lives on."""
+        return self.tlsSocket.reactor
+
+    # -- ITransport
+
+    def write(self, data: bytes) -> None:
+        """
+        Send data; nothing once the sending half is closed.
+
+        A streaming producer is paused when more is queued than the socket's
+        C{writableHighWaterMark}.
+
+        @raise TypeError: data is not bytes-like.
+        """
+        if self._sending and (self._producer is None or self._sending not in _WAITING):
+            return
+        if isinstance(data, str):
+            raise TypeError("data must be bytes, not str")
+        socket = self.tlsSocket
+        if not socket.writable:
+            return
+        if not socket.write(data) and self._producer is not None and not self._paused:
+            self._paused = True
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """The same as one write of all of them."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """
+        Flush, send close_notify, close; without waiting long for the peer's.
+
+        With a producer registered all this happens once it is unregistered.
+        """
+        if self._sending in (Sending.CLOSING, Sending.CLOSED):
+            return
+        if self._producer is not None and self._sending is not Sending.ENDED:
+            self._sending = Sending.CLOSING
+            return
+        self._sending = Sending.CLOSED
+        self.tlsSocket.destroySoon()
+
+    def getPeer(self) -> Any:
+        """The peer's address, also after the connection is gone."""
+        return self._peer
+
+    def getHost(self) -> Any:
+        """The own address, also after the connection is gone."""
+        return self._host
+
+    # -- ITCPTransport
+
+    def loseWriteConnection(self) -> None:
+        """
+        Send close_notify after what is queued and go on receiving.
+
+        With a producer registered it happens once that is unregistered.  The
+        protocol's C{writeConnectionLost} follows, if it is an
+        IHalfCloseableProtocol; if not, the connection closes when the peer
+        has ended its side too.
+        """
+        if self._sending is not Sending.OPEN:
+            return
+        if self._producer is not None:
+            self._sending = Sending.ENDING
+            return
+        self._sending = Sending.ENDED
+        self.tlsSocket.end()
+
+    def abortConnection(self) -> None:
+        """Close at once; what is queued is lost."""
+        self._sending = Sending.CLOSED
+        if self._owner is not None:
+            self._owner.aborting()
+        self.tlsSocket.destroy()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Switch Nagle's algorithm off (True) or on."""
+        self.tlsSocket.setNoDelay(bool(enabled))
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether Nagle's algorithm is off."""
+        return self.tlsSocket.getNoDelay()
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Switch TCP's keep-alive probes on or off."""
+        self.tlsSocket.setKeepAlive(bool(enabled))
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether TCP's keep-alive probes are on."""
+        return self.tlsSocket.getKeepAlive()
+
+    # -- ISSLTransport, INegotiated, ISystemHandle
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The peer's certificate as pyOpenSSL's X509, or None if it sent none."""
+        certificate = self.tlsSocket.getPeerCertificate()
+        if not certificate:
+            return None
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate["raw"])
+
+    def getHandle(self) -> Any:
+        """
+        pyOpenSSL's Connection, for C{twisted.internet.ssl.Certificate.peerFromTransport}.
+
+        It is for looking only: to read, write or shut down by it breaks the connection.
+        """
+        return self.tlsSocket.opensslConnection
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that ALPN settled, or None."""
+        protocol = self.tlsSocket.alpnProtocol
+        return protocol.encode("latin-1") if protocol else None
+
+    # -- ITLSTransport
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """
+        Start one more TLS connection inside of this one, in this protocol's place.
+
+        The protocol stays connected to this transport; C{tlsSocket} is then the inner
+        connection.  A protocol that is an IHandshakeListener hears of its handshake; what
+        is written meanwhile is kept.
+
+        @param contextFactory: an ISecureContext, or a mapping of Node's options, which can
+            say more: a client's C{servername} above all.
+        @param normal: False makes the connection's client the inner server.
+
+        @raise TypeError: contextFactory is neither, e.g. one of Twisted's own.
+        @raise RuntimeError: no protocol is connected to this transport.
+        """
+        from txnodetls.interfaces import ISecureContext
+
+        if ISecureContext.providedBy(contextFactory):
+            options: Mapping[str, Any] = {"secureContext": contextFactory}
+        elif isinstance(contextFactory, Mapping):
+            options = contextFactory
+        else:
+            raise TypeError(
+                "startTLS takes an ISecureContext (txnodetls.createSecureContext) or a mapping "
+                f"of Node's options, not {type(contextFactory).__name__}"
+            )
+        if self._owner is None:
+            raise RuntimeError("startTLS needs a protocol that is connected to this transport")
+        producer = self._producer
+        if producer is not None:
+            raise RuntimeError("startTLS cannot be called while a producer is registered")
+        self._owner.startTLS(options, normal)
+
+    # -- IConsumer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Let a producer feed this connection.
+
+        @param streaming: True: an IPushProducer, paused and resumed; False: an IPullProducer,
+            asked for one piece at a time.
+
+        @raise RuntimeError: one is registered already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer!r}: {self._producer!r} is still registered"
+            )
+        socket = self.tlsSocket
+        if socket.destroyed:
+            producer.stopProducing()
+            return
+        self._producer = producer if streaming else _Pull(producer, self)
+        self._paused = False
+        socket.on("drain", self._drained)
+        socket.on("close", self._closed)
+        if socket.writableNeedDrain:
+            self._paused = True
+            self._producer.pauseProducing()
+        elif not streaming:
+            self._producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer has no more; what was asked for meanwhile (see loseConnection) begins."""
+        if self._producer is None:
+            return
+        self._forgetProducer()
+        if self._sending is Sending.ENDING:
+            self._sending = Sending.OPEN
+            self.loseWriteConnection()
+        elif self._sending is Sending.CLOSING:
+            self._sending = Sending.OPEN
+            self.loseConnection()
+
+    # -- IPushProducer
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until C{resumeProducing}; the peer is slowed by TCP."""
+        self.tlsSocket.pause()
+
+    def resumeProducing(self) -> None:
+        """Deliver again."""
+        self.tlsSocket.resume()
+
+    def stopProducing(self) -> None:
+        """Whoever consumed what is received here wants no more: C{loseConnection}."""
+        self.loseConnection()
+
+    # -- what Twisted's own transports have besides
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return not self.tlsSocket.destroyed
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether C{loseConnection} or C{abortConnection} was called."""
+        return self._sending in (Sending.CLOSING, Sending.CLOSED)
+
+    @property
+    def protocol(self) -> IProtocol | None:
+        """
+        The protocol that hears of this connection; None without one.
+
+        Assign another one to hand the connection over; it is not connected by that:
+        call its C{makeConnection}.
+        """
+        return None if self._owner is None else self._owner.protocol
+
+    @protocol.setter
+    def protocol(self, protocol: IProtocol) -> None:
+        if self._owner is None:
+            raise RuntimeError("no protocol is connected to this transport")
+        self._owner.protocol = protocol
+
+    # -- the socket's events
+
+    def _drained(self) -> None:
+        if self._paused and self._producer is not None:
+            self._paused = False
+            self._producer.resumeProducing()
+
+    def _closed(self, hadError: bool) -> None:
+        producer = self._producer
+        if producer is not None:
+            self._forgetProducer()
+            producer.stopProducing()
+
+    def _forgetProducer(self) -> None:
+        self._producer = None
+        self._paused = False
+        self.tlsSocket.removeListener("drain", self._drained)
+        self.tlsSocket.removeListener("close", self._closed)
+
+
+txnodetls.socket.transportFactory = TLSTransport
