@@ -1,0 +1,1 @@
+"""OpenSSL through pyOpenSSL: the only room that touches its private names."""
