@@ -1,0 +1,282 @@
+"""
+The proxy's pairing of two connections, over plain TCP.
+
+It knows nothing of TLS: what it needs of its front is what any TCP transport of Twisted's has.
+That makes its ends, cuts and limits visible without a TLS layer between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest_twisted
+from twisted.internet import defer, error, interfaces, protocol, reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.support import eventually
+from txnodetls.daemon.proxy import ProxyFactory
+
+
+@implementer(interfaces.IHalfCloseableProtocol)
+class Recorder(protocol.Protocol):
+    """A peer that notes what happens to it."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.readEnded = False
+        self.lost: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def readConnectionLost(self) -> None:
+        self.readEnded = True
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        self.lost = reason
+
+    def reset(self) -> None:
+        """Leave with RST."""
+        self.transport.getHandle().setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self.transport.abortConnection()
+
+
+class Backend(protocol.Factory):
+    noisy = False
+
+    def __init__(self) -> None:
+        self.made: list[Recorder] = []
+
+    def buildProtocol(self, addr: object) -> Recorder:
+        self.made.append(Recorder())
+        return self.made[-1]
+
+
+class Watched(ProxyFactory):
+    """The proxy, which lets one look at the fronts it made."""
+
+    def __init__(self, endpoint: Any) -> None:
+        super().__init__(endpoint)
+        self.made: list[Any] = []
+
+    def buildProtocol(self, addr: Any) -> protocol.Protocol:
+        self.made.append(super().buildProtocol(addr))
+        return self.made[-1]
+
+
+async def listen(factory: protocol.Factory) -> Any:
+    return await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+
+
+async def dial(port: Any, peer: protocol.Protocol) -> Any:
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+    factory = protocol.Factory.forProtocol(lambda: peer)
+    factory.noisy = False
+    return await endpoint.connect(factory)
+
+
+class Pair:
+    """A client and a backend with the proxy between them."""
+
+    client: Recorder
+    backend: Recorder
+    ports: list[Any]
+    factory: Watched
+
+    @classmethod
+    async def make(cls) -> Pair:
+        pair = cls()
+        backend = Backend()
+        backendPort = await listen(backend)
+        target = TCP4ClientEndpoint(reactor, "127.0.0.1", backendPort.getHost().port)
+        pair.factory = Watched(target)
+        frontPort = await listen(pair.factory)
+        pair.ports = [frontPort, backendPort]
+        pair.client = await dial(frontPort, Recorder())
+        await eventually(lambda: backend.made and backend.made[0].transport)
+        pair.backend = backend.made[0]
+        return pair
+
+    async def close(self) -> None:
+        for side in (self.client, self.backend):
+            if side.lost is None:
+                side.transport.abortConnection()
+                await eventually(lambda side=side: side.lost)
+        for port in self.ports:
+            await port.stopListening()
+
+
+def withPair(test: Callable[[Pair], Any]) -> Callable[[], Any]:
+    async def run() -> None:
+        pair = await Pair.make()
+        try:
+            await test(pair)
+        finally:
+            await pair.close()
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return pytest_twisted.ensureDeferred(run)
+
+
+@withPair
+async def test_bytes_pass_both_ways(pair: Pair) -> None:
+    pair.client.transport.write(b"question")
+    await eventually(lambda: pair.backend.received == b"question")
+    pair.backend.transport.write(b"answer")
+    await eventually(lambda: pair.client.received == b"answer")
+
+
+@withPair
+async def test_the_clients_end_reaches_the_backend_which_can_still_answer(pair: Pair) -> None:
+    pair.client.transport.write(b"all of it")
+    pair.client.transport.loseWriteConnection()
+    await eventually(lambda: pair.backend.readEnded)
+    assert pair.backend.received == b"all of it"
+    assert not pair.client.readEnded
+    pair.backend.transport.write(b"late answer")
+    pair.backend.transport.loseConnection()
+    await eventually(lambda: pair.client.readEnded)
+    assert pair.client.received == b"late answer"
+
+
+@withPair
+async def test_the_backends_end_reaches_the_client_which_can_still_send(pair: Pair) -> None:
+    pair.backend.transport.write(b"enough")
+    pair.backend.transport.loseWriteConnection()
+    await eventually(lambda: pair.client.readEnded)
+    assert pair.client.received == b"enough"
+    pair.client.transport.write(b"one thing more")
+    await eventually(lambda: pair.backend.received == b"one thing more")
+    pair.client.transport.loseConnection()
+    await eventually(lambda: pair.backend.readEnded)
+
+
+@withPair
+async def test_when_both_directions_have_ended_the_proxy_closes(pair: Pair) -> None:
+    pair.client.transport.loseWriteConnection()
+    pair.backend.transport.loseWriteConnection()
+    await eventually(lambda: pair.client.readEnded and pair.backend.readEnded)
+    front = pair.factory.made[0]
+    await eventually(lambda: not front.transport.connected)
+    assert front.other is None
+
+
+@withPair
+async def test_a_reset_by_the_client_is_no_clean_end_for_the_backend(pair: Pair) -> None:
+    pair.client.transport.write(b"half a requ")
+    await eventually(lambda: pair.backend.received)
+    pair.client.reset()
+    await eventually(lambda: pair.backend.lost)
+    assert not pair.backend.readEnded
+    assert pair.backend.lost is not None
+    assert pair.backend.lost.check(error.ConnectionLost)
+
+
+@withPair
+async def test_a_reset_by_the_backend_is_no_clean_end_for_the_client(pair: Pair) -> None:
+    pair.backend.transport.write(b"half an ans")
+    await eventually(lambda: pair.client.received)
+    pair.backend.reset()
+    await eventually(lambda: pair.client.lost)
+    assert not pair.client.readEnded
+    assert pair.client.lost is not None
+    assert pair.client.lost.check(error.ConnectionLost)
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_backend_the_client_is_cut_off() -> None:
+    unreachable = await listen(Backend())
+    number = unreachable.getHost().port
+    await unreachable.stopListening()
+    front = await listen(ProxyFactory(TCP4ClientEndpoint(reactor, "127.0.0.1", number)))
+    client = await dial(front, Recorder())
+    await eventually(lambda: client.lost)
+    assert not client.readEnded
+    await front.stopListening()
+
+
+@implementer(interfaces.IStreamClientEndpoint)
+class Never:
+    """An endpoint that never connects, and says whether that was cancelled."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.cancelled = 0
+
+    def connect(self, factory: object) -> defer.Deferred[Any]:
+        self.asked += 1
+        return defer.Deferred(self._cancel)
+
+    def _cancel(self, deferred: object) -> None:
+        self.cancelled += 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_is_cut_off_while_connecting_cancels_the_connecting() -> None:
+    endpoint = Never()
+    factory = Watched(endpoint)
+    port = await listen(factory)
+    client = await dial(port, Recorder())
+    await eventually(lambda: endpoint.asked)
+    factory.made[0].transport.abortConnection()
+    await eventually(lambda: client.lost)
+    assert endpoint.cancelled == 1
+    await port.stopListening()
+
+
+@withPair
+async def test_a_client_that_does_not_read_stops_the_backend(pair: Pair) -> None:
+    total = 24 * 1024 * 1024
+    pair.client.transport.pauseProducing()
+    digest = hashlib.sha256()
+    source = Source(pair.backend.transport, total, digest)
+    pair.backend.transport.registerProducer(source, True)
+    source.resumeProducing()
+    # Both kernels' buffers and ours fill up, far below the whole.
+    await eventually(lambda: source.paused)
+    settled = defer.Deferred()
+    reactor.callLater(0.2, settled.callback, None)
+    await settled
+    assert source.left > total // 2
+    pair.client.transport.resumeProducing()
+    await eventually(lambda: len(pair.client.received) == total)
+    assert hashlib.sha256(pair.client.received).digest() == digest.digest()
+
+
+@implementer(interfaces.IPushProducer)
+class Source:
+    """Writes pieces to a transport as long as it is not paused."""
+
+    def __init__(self, transport: Any, total: int, digest: Any) -> None:
+        self.transport = transport
+        self.left = total
+        self.digest = digest
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        while self.left and not self.paused:
+            piece = bytes([self.left // 65536 % 251]) * min(65536, self.left)
+            self.left -= len(piece)
+            self.digest.update(piece)
+            self.transport.write(piece)
+        if not self.left:
+            self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def stopProducing(self) -> None:
+        self.left = 0
