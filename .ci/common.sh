@@ -1,0 +1,76 @@
+# What .ci/run, .ci/soak and .ci/wheel share; sourced, not run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+export CI=true PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
+unset PYTHONPATH PYTHONWARNINGS NODE_OPTIONS NODE_EXTRA_CA_CERTS SSLKEYLOGFILE
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+title= begun=$SECONDS
+# Begin a section; the one before it is closed with its time.
+section() {
+  section_end
+  title=$1 begun=$SECONDS
+  printf '\n=== %s\n' "$title"
+}
+section_end() {
+  [ -z "$title" ] || printf '=== %s: %d s\n' "$title" $((SECONDS - begun))
+  title=
+}
+
+# Every Python from 3.11 on that can be found, one per minor version, lowest first: on PATH,
+# and where pyenv keeps its own. A shim that leads nowhere does not answer and is left out.
+pythons() {
+  local candidate
+  for candidate in "${PYTHON:-python3}" python3.{11..19} \
+    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
+    "$candidate" -I -c 'import sys, venv, ensurepip, ssl
+if sys.version_info >= (3, 11) and sys.implementation.name == "cpython":
+    print("%d.%d" % sys.version_info[:2], sys.executable)' 2>/dev/null || true
+  done | sort -V -s -u -k1,1
+}
+
+# The Python that everything runs on unless said otherwise: PYTHON, python3, or the lowest found.
+python=${PYTHON:-python3}
+"$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  python=$(pythons | head -n 1 | cut -d' ' -f2)
+[ -n "$python" ] || { echo "no Python 3.11 or later" >&2; exit 1; }
+
+# Every Python but that one's minor version.
+other_pythons() {
+  local this
+  this=$("$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  pythons | grep -v "^${this//./\\.} " || true
+}
+
+# environment DIRECTORY PYTHON [pip arguments...]: a fresh virtual environment.
+environment() {
+  local directory=$1 interpreter=$2
+  shift 2
+  "$interpreter" -m venv "$directory"
+  "$directory/bin/python" -m pip install -q "$@"
+}
+
+# The README's set-up commands, word for word: readme_command daemon, readme_command tests.
+readme_command() {
+  sed -n "/<!-- command: $1 -->/,/^\`\`\`\$/p" README.md | grep -v -e '^<!--' -e '^```'
+}
+
+# Programs that the tests talk to; what is missing is installed where that is possible.
+tools() {
+  local missing=() pair
+  for pair in openssl:openssl curl:curl redis-server:redis-server memcached:memcached; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  [ ${#missing[@]} -gt 0 ] || { echo "openssl, curl, redis-server, memcached: present"; return; }
+  echo "installing: ${missing[*]}"
+  local sudo=
+  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  # The servers are for the tests to start; none is to run by itself.
+  $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 ||
+    { cat "$work/apt.log"; return 1; }
+}
