@@ -1,0 +1,467 @@
+"""
+Secure contexts: from options to the one OpenSSL context that many connections share.
+
+A context is built in full when it is made, with every check that Node makes, in
+Node's order, and is not changed afterwards.  The order is not free: the ciphers
+come first, because the security level in them decides which keys and
+certificates may be loaded; trust comes before certificates, because a chain
+without its own certificates is completed from it; certificates come before
+keys, because OpenSSL compares a key with the certificate that is there.
+
+Sources: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions,
+https://nodejs.org/api/tls.html#tlsgetciphers
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+from OpenSSL import SSL
+from zope.interface import implementer
+
+from txnodetls.constants import (
+    DEFAULT_SESSION_TIMEOUT,
+    PROTOCOL_VERSIONS,
+    SECURE_PROTOCOLS,
+    SSL_OP_CIPHER_SERVER_PREFERENCE,
+    TICKET_KEYS_SIZE,
+    TLS1_2_VERSION,
+    TLS1_3_VERSION,
+    defaults,
+)
+from txnodetls.errors import (
+    Blame,
+    NodeError,
+    NodeTypeError,
+    Phase,
+    invalidArgType,
+    invalidArgValue,
+    outOfRange,
+)
+from txnodetls.interfaces import ISecureContext
+from txnodetls.openssl import contexts
+from txnodetls.options import CONTEXT, Options, int32AtLeast, readOptions
+from txnodetls.pki import credentials, dhgroups, trust
+
+__all__ = ["SecureContext", "createSecureContext", "getCiphers"]
+
+_BUFFER: Final = "an instance of Buffer, TypedArray, or DataView"
+_STRING_OR_NOTHING: Final = "of type string or one of null or undefined"
+
+# Node takes DH primes from this size on, and warns below the second.
+_DH_MINIMUM: Final = 1024
+_DH_ADVISED: Final = 2048
+
+_COMPRESSIONS: Final = ("zlib", "brotli", "zstd")
+
+
+@implementer(ISecureContext)
+class SecureContext:
+    """
+    A secure context, as Node's constructor makes it: versions and options only.
+
+    It trusts nobody and has no certificate; L{createSecureContext} makes the
+    ones to use.
+
+    @ivar native: pyOpenSSL's C{SSL.Context}, shared by all connections.
+    @ivar options: what it was made from, read only.
+    @ivar ownCertificates: C{(leaf, chain)} for each own certificate, DER.
+    @ivar sessionIdContext: what sessions are bound to; empty if to nothing.
+    @ivar sessionTimeout: for how many seconds sessions and tickets are good.
+    @ivar ticketKeys: the 48 bytes that were given, or None for random ones.
+    """
+
+    native: SSL.Context
+    options: Options
+    ownCertificates: tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+    def __init__(
+        self,
+        secureProtocol: object = None,
+        secureOptions: object = None,
+        minVersion: object = None,
+        maxVersion: object = None,
+    ) -> None:
+        side, minimum, maximum = _versions(secureProtocol, minVersion, maxVersion)
+        mask = _secureOptions(secureOptions)
+        self.native = contexts.newContext(side)
+        self._minimum, self._maximum = minimum, maximum
+        contexts.setVersions(self.native, minimum, maximum)
+        contexts.setOptions(self.native, mask)
+        contexts.setSessionTimeout(self.native, DEFAULT_SESSION_TIMEOUT)
+        self.options = Options(CONTEXT)
+        self.ownCertificates = ()
+        self.sessionIdContext = b""
+        self.sessionTimeout = DEFAULT_SESSION_TIMEOUT
+        self.ticketKeys: bytes | None = None
+        self._trust = trust.NOTHING
+
+    @property
+    def context(self) -> SecureContext:
+        """Node's name for what a context is made of; the same object here."""
+        return self
+
+    @property
+    def hasCertificate(self) -> bool:
+        """Whether there is an own certificate."""
+        return bool(self.ownCertificates)
+
+    @property
+    def trustDigest(self) -> bytes:
+        """32 bytes that differ wherever trust differs: certificates, CRLs, partial chains."""
+        return self._trust.digest
+
+    def trustedCertificates(self) -> tuple[bytes, ...]:
+        """The DER of every trusted certificate."""
+        return self._trust.ders()
+
+
+def createSecureContext(options: object = None, **keywords: Any) -> SecureContext:
+    """
+    A secure context out of Node's options.
+
+    Everything is checked at once; a context that was made works.  Without any
+    options the same context is given each time.
+
+    @param options: a mapping with Node's names; keyword arguments win over it.
+    @raise NodeError: as Node throws it.
+    """
+    return makeContext(readOptions(CONTEXT, options, keywords))
+
+
+def makeContext(
+    options: Options, sessionIdContext: Callable[[SecureContext], bytes] | None = None
+) -> SecureContext:
+    """
+    A secure context out of options that were read.
+
+    @param sessionIdContext: gives the session id context where the options
+        have none; asked when trust and certificates are known.
+    """
+    if not options and sessionIdContext is None:
+        return _defaultContext()
+    return _build(options, sessionIdContext)
+
+
+class _Cache:
+    """The context of no options, and what it was made under."""
+
+    key: tuple[object, ...] | None = None
+    context: SecureContext | None = None
+
+
+def _defaultContext() -> SecureContext:
+    key = (
+        trust.defaultTrust(),
+        defaults.DEFAULT_CIPHERS,
+        defaults.DEFAULT_ECDH_CURVE,
+        defaults.DEFAULT_MIN_VERSION,
+        defaults.DEFAULT_MAX_VERSION,
+    )
+    if _Cache.context is None or _Cache.key != key:
+        _Cache.context = _build(Options(CONTEXT), None)
+        _Cache.key = key
+    return _Cache.context
+
+
+def _build(
+    options: Options, sessionIdContext: Callable[[SecureContext], bytes] | None
+) -> SecureContext:
+    mask = options.secureOptions
+    if options.honorCipherOrder:
+        mask = _secureOptions(mask) | SSL_OP_CIPHER_SERVER_PREFERENCE
+    made = SecureContext(options.secureProtocol, mask, options.minVersion, options.maxVersion)
+    made.options = options
+    _applyCiphers(made, options)
+    _applyTrustAndCertificates(made, options)
+    _applySigalgs(made, options)
+    _applyEngineKey(options)
+    _applyCurve(made, options)
+    _applyDH(made, options)
+    _applySessions(made, options, sessionIdContext)
+    _applyEngine(options)
+    _checkCompression(options)
+    return made
+
+
+# -- versions and options
+
+
+def _versions(
+    secureProtocol: object, minVersion: object, maxVersion: object
+) -> tuple[str, int, int]:
+    """
+    Which side a context serves ('' for both), its lowest and its highest version.
+    """
+    if secureProtocol:
+        for given in (minVersion, maxVersion):
+            if given is not None:
+                raise _protocolError(
+                    f"TLS protocol version {_quoted(given)} conflicts with "
+                    f"secureProtocol {_quoted(secureProtocol)}",
+                    "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
+                )
+    lowest = _version("minimum", minVersion, defaults.DEFAULT_MIN_VERSION)
+    highest = _version("maximum", maxVersion, defaults.DEFAULT_MAX_VERSION)
+    if not isinstance(secureProtocol, str):
+        return "", lowest, highest
+    side, minimum, maximum = _method(secureProtocol)
+    return (
+        side,
+        lowest if minimum is None else minimum,
+        highest if maximum is None else maximum,
+    )
+
+
+def _version(which: str, given: object, default: str) -> int:
+    name = default if given is None else given
+    if not isinstance(name, str) or name not in PROTOCOL_VERSIONS:
+        raise _protocolError(
+            f"{_quoted(name)} is not a valid {which} TLS protocol version",
+            "ERR_TLS_INVALID_PROTOCOL_VERSION",
+        )
+    return PROTOCOL_VERSIONS[name]
+
+
+def _method(name: str) -> tuple[str, int | None, int | None]:
+    protocol, separator, rest = name.partition("_method")
+    side = ""
+    if separator and not rest:
+        for candidate in ("client", "server"):
+            if protocol.endswith(f"_{candidate}"):
+                protocol, side = protocol.removesuffix(f"_{candidate}"), candidate
+        if protocol in SECURE_PROTOCOLS:
+            return (side, *SECURE_PROTOCOLS[protocol])
+        if protocol in ("SSLv2", "SSLv3"):
+            raise _protocolError(f"{protocol} methods disabled", "ERR_TLS_INVALID_PROTOCOL_METHOD")
+    raise _protocolError(f"Unknown method: {name}", "ERR_TLS_INVALID_PROTOCOL_METHOD")
+
+
+def _protocolError(message: str, code: str) -> NodeTypeError:
+    return NodeTypeError(message, code, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
+
+
+def _quoted(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _secureOptions(value: object) -> int:
+    if value is None or value == 0 and not isinstance(value, bool) or value is False:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise invalidArgType("secureOptions", "of type number", value)
+    if not math.isfinite(value) or value != int(value):
+        raise outOfRange("secureOptions", "an integer", value)
+    return int(value)
+
+
+# -- ciphers
+
+
+def _applyCiphers(made: SecureContext, options: Options) -> None:
+    ciphers = options.ciphers
+    if ciphers is not None and not isinstance(ciphers, str):
+        raise invalidArgType("options.ciphers", "of type string", ciphers)
+    members = [item for item in (ciphers or defaults.DEFAULT_CIPHERS).split(":") if item]
+    suites = [item for item in members if item.startswith(("TLS_", "!TLS_"))]
+    older = [item for item in members if not item.startswith(("TLS_", "!TLS_"))]
+    if not members:
+        raise invalidArgValue("options.ciphers", ciphers)
+    if suites:
+        contexts.setCipherSuites(made.native, ":".join(suites))
+    contexts.setCipherList(made.native, ":".join(older))
+    if not older and made._minimum < TLS1_3_VERSION and made._maximum > TLS1_2_VERSION:
+        # Nothing is left to speak TLS 1.2 with.
+        made._minimum = TLS1_3_VERSION
+        contexts.setVersions(made.native, made._minimum, made._maximum)
+
+
+# -- trust, certificates, keys
+
+
+def _applyTrustAndCertificates(made: SecureContext, options: Options) -> None:
+    trusted, named = _trustOf(options)
+    texts = credentials.pemTexts(options.cert, "options.cert")
+    chains = [credentials.certificateChain(text) for text in texts]
+    keys = credentials.keyTexts(options.key, options.passphrase)
+    bundles = credentials.bundles(options.pfx, options.passphrase)
+    revocations = credentials.revocationLists(options.crl, "options.crl")
+    fromBundles = [
+        credentials.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others
+    ]
+    made._trust = trusted.extended(
+        fromBundles, revocations, partial=bool(options.allowPartialTrustChain)
+    )
+    contexts.setStore(made.native, made._trust.store)
+    for block in (*named, *fromBundles):
+        contexts.addClientCA(made.native, block.der)
+    own = [*chains, *((bundle.leaf, bundle.others) for bundle in bundles)]
+    _useCertificates(made.native, own)
+    made.ownCertificates = tuple(own)
+    for key in keys:
+        contexts.usePrivateKey(made.native, key.pem, key.passphrase)
+    for bundle in bundles:
+        contexts.usePrivateKeyDER(made.native, bundle.key)
+
+
+def _trustOf(options: Options) -> tuple[trust.Trust, list[credentials.PEMBlock]]:
+    """What C{ca} makes trusted, and which of it is named to clients: the default roots are not."""
+    ca = options.ca
+    texts = credentials.pemTexts(ca, "options.ca")
+    if not texts and not isinstance(ca, (list, tuple)):
+        return trust.defaultTrust(), []
+    found = [block for text in texts for block in trust.readable(text)]
+    if texts and not found:
+        warnings.warn("options.ca holds no certificate: nobody is trusted", stacklevel=2)
+    return trust.Trust(found), found
+
+
+def _useCertificates(
+    native: SSL.Context, own: list[tuple[bytes, tuple[bytes, ...]]]
+) -> None:
+    alone = len(own) == 1
+    for leaf, chain in own:
+        if chain and not alone:
+            contexts.useCertificateChain(native, leaf, chain)
+            continue
+        contexts.useCertificate(native, leaf)
+        contexts.addChain(native, chain)
+
+
+# -- the key exchange
+
+
+def _applySigalgs(made: SecureContext, options: Options) -> None:
+    sigalgs = options.sigalgs
+    if sigalgs is None:
+        return
+    if not isinstance(sigalgs, str):
+        raise invalidArgType("options.sigalgs", "of type string", sigalgs)
+    if not sigalgs:
+        raise invalidArgValue("options.sigalgs", sigalgs)
+    contexts.setSignatureAlgorithms(made.native, sigalgs)
+
+
+def _applyCurve(made: SecureContext, options: Options) -> None:
+    curve = options.ecdhCurve if options.ecdhCurve is not None else defaults.DEFAULT_ECDH_CURVE
+    if not isinstance(curve, str):
+        raise invalidArgType("options.ecdhCurve", "of type string", curve)
+    if curve != "auto":
+        contexts.setGroups(made.native, curve)
+
+
+def _applyDH(made: SecureContext, options: Options) -> None:
+    given = options.dhparam
+    if given is None:
+        return
+    text = credentials.toBytes(given, "options.dhparam")
+    if given == "auto":
+        contexts.setDHParameters(made.native, dhgroups.parametersFor(made.ownCertificates))
+        return
+    bits = credentials.dhPrimeBits(text)
+    if bits is None:
+        warnings.warn("options.dhparam holds no DH parameters and is not used", stacklevel=2)
+        return
+    if bits < _DH_MINIMUM:
+        raise NodeTypeError(
+            "DH parameter is less than 1024 bits",
+            "ERR_INVALID_ARG_VALUE",
+            blame=Blame.CONFIGURATION,
+            phase=Phase.CONFIGURING,
+        )
+    contexts.setDHParameters(made.native, text)
+    if bits < _DH_ADVISED:
+        warnings.warn("DH parameter is less than 2048 bits", stacklevel=2)
+
+
+# -- sessions
+
+
+def _applySessions(
+    made: SecureContext,
+    options: Options,
+    sessionIdContext: Callable[[SecureContext], bytes] | None,
+) -> None:
+    given = options.sessionIdContext
+    if given is not None:
+        if not isinstance(given, (str, bytes)):
+            raise invalidArgType("options.sessionIdContext", "of type string", given)
+        made.sessionIdContext = given.encode("utf-8") if isinstance(given, str) else given
+    elif sessionIdContext is not None:
+        made.sessionIdContext = sessionIdContext(made)
+    if made.sessionIdContext:
+        contexts.setSessionIdContext(made.native, made.sessionIdContext)
+    keys = options.ticketKeys
+    if keys is not None:
+        if not isinstance(keys, bytes):
+            raise invalidArgType("options.ticketKeys", _BUFFER, keys)
+        if len(keys) != TICKET_KEYS_SIZE:
+            raise invalidArgValue("options.ticketKeys", len(keys), "must be exactly 48 bytes")
+        made.ticketKeys = keys
+    seconds = int32AtLeast(0)("options.sessionTimeout", options.sessionTimeout)
+    if seconds is not None:
+        made.sessionTimeout = seconds
+        contexts.setSessionTimeout(made.native, seconds)
+
+
+# -- what this OpenSSL cannot do
+
+
+def _applyEngineKey(options: Options) -> None:
+    identifier, engine = options.privateKeyIdentifier, options.privateKeyEngine
+    if identifier is None:
+        return
+    if engine is None:
+        raise invalidArgValue("options.privateKeyEngine", engine)
+    if options.key:
+        raise invalidArgValue("options.privateKeyIdentifier", identifier)
+    if not isinstance(identifier, str):
+        raise invalidArgType("options.privateKeyIdentifier", _STRING_OR_NOTHING, identifier)
+    if not isinstance(engine, str):
+        raise invalidArgType("options.privateKeyEngine", _STRING_OR_NOTHING, engine)
+    raise _noEngines()
+
+
+def _applyEngine(options: Options) -> None:
+    engine = options.clientCertEngine
+    if engine is None:
+        return
+    if not isinstance(engine, str):
+        raise invalidArgType("options.clientCertEngine", _STRING_OR_NOTHING, engine)
+    raise _noEngines()
+
+
+def _noEngines() -> NodeError:
+    return NodeError(
+        "Custom engines not supported by this OpenSSL",
+        "ERR_CRYPTO_CUSTOM_ENGINE_NOT_SUPPORTED",
+        blame=Blame.CONFIGURATION,
+        phase=Phase.CONFIGURING,
+    )
+
+
+def _checkCompression(options: Options) -> None:
+    """
+    Check C{certificateCompression}; what it asks for is an offer that is not made here.
+    """
+    wanted = options.certificateCompression
+    path = "options.certificateCompression"
+    if wanted is None:
+        return
+    if not isinstance(wanted, tuple):
+        raise invalidArgType(path, "an instance of Array", wanted)
+    if len(wanted) > len(_COMPRESSIONS):
+        raise invalidArgValue(path, list(wanted), "can specify at most 3 algorithms")
+    for index, name in enumerate(wanted):
+        if name not in _COMPRESSIONS:
+            raise invalidArgValue(
+                f"{path}[{index}]", name, "must be 'zlib', 'brotli', or 'zstd'"
+            )
+
+
+def getCiphers() -> list[str]:
+    """The names of all ciphers that this OpenSSL has, in lower case."""
+    return [name.lower() for name in contexts.cipherNames()]

@@ -1,0 +1,302 @@
+"""
+Own certificates and keys, DH parameters and revocation lists, in every form Node takes.
+
+A PEM text may hold any number of blocks and anything between them; a reader
+takes the blocks with its label and passes over the others, as OpenSSL's does.
+C{TRUSTED CERTIFICATE} is a certificate with OpenSSL's own data behind it,
+which says what it is trusted for.
+
+Sources: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions,
+PEM_read_bio(3), RFC 7468, RFC 7292.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+
+from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
+from txnodetls.openssl.contexts import operationFailed, pemError
+
+__all__ = [
+    "Bundle",
+    "KeyText",
+    "PEMBlock",
+    "bundles",
+    "certificateChain",
+    "certificatesIn",
+    "dhPrimeBits",
+    "keyTexts",
+    "pemBlocks",
+    "pemTexts",
+    "revocationLists",
+    "toBytes",
+]
+
+CERTIFICATE_LABELS: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
+TRUSTED_LABEL: Final = "TRUSTED CERTIFICATE"
+
+# What Node says it wants where it wants text or bytes.
+BYTES_WANTED: Final = "of type string or an instance of Buffer, TypedArray, or DataView"
+
+# Reasons of OpenSSL's PEM library (include/openssl/pemerr.h).
+_BAD_BASE64: Final = 100
+_BAD_END_LINE: Final = 102
+_NO_START_LINE: Final = 108
+
+_BEGIN: Final = re.compile(rb"^-----BEGIN ([^\r\n]*?)-----[ \t]*\r?$", re.MULTILINE)
+_END: Final = re.compile(rb"^-----END ([^\r\n]*?)-----[ \t]*\r?$", re.MULTILINE)
+
+
+class PEMBlock(NamedTuple):
+    """One block: its label, its bytes, and its text as it stood."""
+
+    label: str
+    der: bytes
+    pem: bytes
+
+
+class KeyText(NamedTuple):
+    """A private key, not yet read."""
+
+    pem: bytes
+    passphrase: bytes | None
+
+
+class Bundle(NamedTuple):
+    """What a PFX held: key (PKCS#8, DER), certificate, further certificates (DER)."""
+
+    key: bytes
+    leaf: bytes
+    others: tuple[bytes, ...]
+
+
+def toBytes(value: object, name: str) -> bytes:
+    """
+    Bytes of a text or of anything bytes-like.
+
+    @param name: the option's path, for the error.
+    @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise invalidArgType(name, BYTES_WANTED, value)
+
+
+def pemTexts(value: object, name: str) -> tuple[bytes, ...]:
+    """One text or a list of texts; nothing for None, an empty str or False."""
+    if isinstance(value, (list, tuple)):
+        return tuple(toBytes(item, name) for item in value)
+    return (toBytes(value, name),) if _isGiven(value) else ()
+
+
+def keyTexts(key: object, passphrase: object, name: str = "options") -> tuple[KeyText, ...]:
+    """
+    The keys of C{key} and C{passphrase}.
+
+    A list may hold texts and mappings with C{pem} and perhaps C{passphrase};
+    the common passphrase serves those without one of their own.
+    """
+    if not isinstance(key, (list, tuple)):
+        return (_keyText(key, passphrase, name),) if _isGiven(key) else ()
+    texts = []
+    for item in key:
+        if isinstance(item, Mapping):
+            pem = item["pem"] if item.get("pem") is not None else item
+            texts.append(_keyText(pem, item.get("passphrase", passphrase), name))
+        else:
+            texts.append(_keyText(item, passphrase, name))
+    return tuple(texts)
+
+
+def _keyText(pem: object, passphrase: object, name: str) -> KeyText:
+    data = toBytes(pem, f"{name}.key")
+    if passphrase is None:
+        return KeyText(data, None)
+    if not isinstance(passphrase, str):
+        raise invalidArgType(f"{name}.passphrase", "of type string", passphrase)
+    return KeyText(data, passphrase.encode("utf-8", "surrogateescape"))
+
+
+def _isGiven(value: object) -> bool:
+    """JavaScript's idea of it, by which Node decides: an empty buffer is given, a text is not."""
+    return not (value is None or value is False or value == "" or value == 0)
+
+
+def pemBlocks(text: bytes, labels: frozenset[str]) -> Iterator[PEMBlock]:
+    """
+    The blocks of a PEM text that carry one of these labels.
+
+    @raise NodeError: C{ERR_OSSL_PEM_BAD_END_LINE} for one that does not end,
+        C{ERR_OSSL_PEM_BAD_BASE64_DECODE} for one whose contents are damaged.
+    """
+    for begin in _BEGIN.finditer(text):
+        label = begin[1].decode("latin-1")
+        if label not in labels:
+            continue
+        end = _END.search(text, begin.end())
+        if end is None or end[1] != begin[1]:
+            raise pemError(_BAD_END_LINE)
+        try:
+            der = binascii.a2b_base64(
+                b"".join(text[begin.end() : end.start()].split()), strict_mode=True
+            )
+        except binascii.Error:
+            raise pemError(_BAD_BASE64) from None
+        yield PEMBlock(label, _firstElement(der), text[begin.start() : end.end()] + b"\n")
+
+
+def _firstElement(der: bytes) -> bytes:
+    """The first DER element: a TRUSTED CERTIFICATE has another one behind it."""
+    end = _elementEnd(der)
+    return der if end is None else der[:end]
+
+
+def _elementEnd(der: bytes) -> int | None:
+    """Where the first DER element ends; None if it is cut off or has no sensible length."""
+    if len(der) < 2:
+        return None
+    length = der[1]
+    start = 2
+    if length & 0x80:
+        count = length & 0x7F
+        start += count
+        if not 0 < count <= 4 or len(der) < start:
+            return None
+        length = int.from_bytes(der[2:start], "big")
+    return start + length if start + length <= len(der) else None
+
+
+def certificateChain(text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """
+    The first certificate of a PEM text and those behind it (DER).
+
+    @raise NodeError: C{ERR_OSSL_PEM_NO_START_LINE} if there is none.
+    """
+    found = [block.der for block in pemBlocks(text, CERTIFICATE_LABELS)]
+    if not found:
+        raise pemError(_NO_START_LINE)
+    return found[0], tuple(found[1:])
+
+
+def certificatesIn(text: bytes) -> list[PEMBlock]:
+    """
+    All certificates of a PEM text; as far as they can be read, as Node does with C{ca}.
+    """
+    found = []
+    try:
+        for block in pemBlocks(text, CERTIFICATE_LABELS):
+            found.append(block)
+    except NodeError:
+        # What follows the damaged one is not read; whoever asked is told by
+        # what is missing.
+        pass
+    return found
+
+
+def revocationLists(value: object, name: str) -> tuple[bytes, ...]:
+    """
+    The revocation lists (DER) of one PEM text or a list of them.
+
+    @raise NodeError: C{ERR_CRYPTO_OPERATION_FAILED} for a text without any.
+    """
+    if value is None:
+        return ()
+    texts = value if isinstance(value, (list, tuple)) else (value,)
+    found: list[bytes] = []
+    for item in texts:
+        before = len(found)
+        try:
+            found += [b.der for b in pemBlocks(toBytes(item, name), frozenset({"X509 CRL"}))]
+        except NodeTypeError:
+            raise
+        except NodeError as error:
+            raise operationFailed("Failed to parse CRL") from error
+        if len(found) == before:
+            raise operationFailed("Failed to parse CRL")
+    return tuple(found)
+
+
+def dhPrimeBits(text: bytes) -> int | None:
+    """The size of the prime in PEM DH parameters; None if there are no readable ones."""
+    try:
+        block = next(pemBlocks(text, frozenset({"DH PARAMETERS", "X9.42 DH PARAMETERS"})), None)
+    except NodeError:
+        return None
+    if block is None or block.der[:1] != b"\x30":
+        return None
+    # SEQUENCE { INTEGER p, ... }
+    header = 2 + (block.der[1] & 0x7F if block.der[1] & 0x80 else 0)
+    prime = block.der[header:]
+    end = _elementEnd(prime)
+    if prime[:1] != b"\x02" or end is None:
+        return None
+    start = 2 + (prime[1] & 0x7F if prime[1] & 0x80 else 0)
+    return int.from_bytes(prime[start:end], "big").bit_length()
+
+
+def bundles(value: object, passphrase: object) -> tuple[Bundle, ...]:
+    """
+    What is in C{pfx}: one PFX, or a list of them and of mappings C{{buf, passphrase}}.
+
+    @raise NodeError: with Node's texts: C{mac verify failure} for a wrong
+        passphrase, C{not enough data} for what is no PFX.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        return (_bundle(value, passphrase or None),)
+    found = []
+    for item in value:
+        if isinstance(item, Mapping):
+            own = item.get("passphrase") or passphrase or None
+            found.append(_bundle(item.get("buf") or item, own))
+        else:
+            found.append(_bundle(item, passphrase or None))
+    return tuple(found)
+
+
+def _bundle(value: object, passphrase: object) -> Bundle:
+    if not isinstance(value, (str, bytes, bytearray, memoryview)):
+        raise operationFailed("Unable to load PFX certificate")
+    data = value.encode("latin-1", "replace") if isinstance(value, str) else bytes(value)
+    if passphrase is not None and not isinstance(passphrase, (str, bytes, bytearray, memoryview)):
+        raise NodeTypeError(
+            "Pass phrase must be a buffer",
+            "ERR_INVALID_ARG_TYPE",
+            blame=Blame.CONFIGURATION,
+            phase=Phase.CONFIGURING,
+        )
+    if _elementEnd(data) is None:
+        raise _pfxError("not enough data")
+    secret = None if passphrase is None else toBytes(passphrase, "options.passphrase")
+    try:
+        contents = pkcs12.load_pkcs12(data, secret)
+    except ValueError as error:
+        wrong = "password" in str(error)
+        raise _pfxError("mac verify failure" if wrong else "not enough data") from error
+    if contents.key is None:
+        raise operationFailed("Unable to load private key from PFX data")
+    if contents.cert is None:
+        raise operationFailed("Unable to load certificate from PFX data")
+    key: Any = contents.key
+    return Bundle(
+        key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        contents.cert.certificate.public_bytes(Encoding.DER),
+        tuple(c.certificate.public_bytes(Encoding.DER) for c in contents.additional_certs),
+    )
+
+
+def _pfxError(message: str) -> NodeError:
+    return NodeError(message, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
