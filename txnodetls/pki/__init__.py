@@ -1,0 +1,1 @@
+"""Certificates, keys and what is trusted, in every form that Node takes."""
