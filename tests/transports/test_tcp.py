@@ -1,0 +1,444 @@
+"""Carriers of our own, on the reactor that the tests run under and on the others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor, threads
+from twisted.internet.testing import MemoryReactorClock
+
+from tests.support import eventually, runPython
+from tests.transports.owners import Owner, fill, tcpPair, unixPair
+from txnodetls.openssl.areas import OUTPUT
+from txnodetls.transports.tcp import SocketCarrier, addressOf, fits
+
+Pair = Callable[[], tuple[socket.socket, socket.socket]]
+
+
+class Wire:
+    """A carrier with its owner, and the plain socket at the other end."""
+
+    def __init__(self, pair: Pair) -> None:
+        near, self.peer = pair()
+        self.carrier = SocketCarrier(near, reactor)
+        self.owner = Owner(reactor)
+        self.carrier.attach(self.owner)
+
+
+@pytest.fixture(params=[tcpPair, unixPair], ids=["tcp", "unix"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    made = Wire(request.param)
+    yield made
+    made.carrier.abort()
+    made.peer.close()
+
+
+@pytest.fixture
+def tcp() -> Iterator[Wire]:
+    made = Wire(tcpPair)
+    yield made
+    made.carrier.abort()
+    made.peer.close()
+
+
+def readAll(peer: socket.socket) -> bytes:
+    """What the peer gets until the end of the connection."""
+    got = bytearray()
+    while data := peer.recv(1 << 16):
+        got += data
+    return bytes(got)
+
+
+def reset(peer: socket.socket) -> None:
+    """Close a TCP socket with RST."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+@ensureDeferred
+async def test_it_is_born_paused_and_reads_when_resumed(wire: Wire) -> None:
+    wire.peer.sendall(b"early")
+    other = Wire(unixPair)
+    other.carrier.resume()
+    other.peer.sendall(b"x")
+    await other.owner.gets(1)
+    assert wire.owner.events == []
+    wire.carrier.resume()
+    await wire.owner.gets(5)
+    assert wire.owner.received == b"early"
+    assert wire.carrier.bytesRead == 5
+    other.carrier.abort()
+    other.peer.close()
+
+
+@ensureDeferred
+async def test_pause_stops_the_data_and_resume_brings_the_rest(wire: Wire) -> None:
+    wire.owner.onData = lambda data: wire.carrier.pause()
+    wire.carrier.resume()
+    wire.peer.sendall(b"a")
+    await wire.owner.gets(1)
+    wire.peer.sendall(b"b")
+    await threads.deferToThread(int)  # at least one iteration of the reactor
+    assert wire.owner.received == b"a"
+    wire.carrier.resume()
+    await wire.owner.gets(2)
+    assert wire.owner.received == b"ab"
+
+
+@ensureDeferred
+async def test_an_event_gathered_before_a_pause_loses_nothing(wire: Wire) -> None:
+    wire.peer.sendall(b"a")
+    wire.carrier.doRead()  # as a reactor does that polled before the pause
+    assert wire.owner.events == []
+    wire.carrier.resume()
+    await wire.owner.gets(1)
+
+
+def test_a_small_write_is_with_the_peer_when_write_returns(wire: Wire) -> None:
+    wire.carrier.write(b"at once")
+    assert wire.carrier.queued == 0
+    assert wire.peer.recv(100) == b"at once"
+
+
+def test_the_output_area_is_sent_without_a_copy_and_free_again(wire: Wire) -> None:
+    OUTPUT.view[:5] = b"first"
+    wire.carrier.writeArea(5)
+    OUTPUT.view[:5] = b"other"
+    assert wire.peer.recv(100) == b"first"
+    assert wire.carrier.bytesWritten == 5
+
+
+@ensureDeferred
+async def test_what_the_kernel_does_not_take_is_queued_and_drained_in_order(wire: Wire) -> None:
+    blocks = [os.urandom(70_000) for _ in range(100)]
+    for number, block in enumerate(blocks):
+        if number % 2:
+            OUTPUT.view[: len(block)] = block
+            wire.carrier.writeArea(len(block))
+            OUTPUT.view[: len(block)] = bytes(len(block))
+        else:
+            wire.carrier.write(bytearray(block))
+    assert wire.carrier.queued > 0
+    assert wire.owner.events == []
+    wire.carrier.end()
+    got = await threads.deferToThread(readAll, wire.peer)
+    assert got == b"".join(blocks)
+    assert wire.owner.events == ["drained"]
+    assert wire.carrier.queued == 0
+    assert wire.carrier.bytesWritten == len(got)
+
+
+@ensureDeferred
+async def test_the_queue_does_not_see_later_changes_of_what_was_written(wire: Wire) -> None:
+    before = fill(wire.carrier)
+    mine = bytearray(b"m" * 100)
+    wire.carrier.write(mine)
+    mine[:] = b"x" * 200
+    wire.carrier.end()
+    got = await threads.deferToThread(readAll, wire.peer)
+    assert got[before:] == b"m" * 100
+
+
+@ensureDeferred
+async def test_after_the_peers_end_one_can_still_write(wire: Wire) -> None:
+    wire.carrier.resume()
+    wire.peer.shutdown(socket.SHUT_WR)
+    await wire.owner.happens("end")
+    wire.carrier.write(b"answer")
+    wire.carrier.end()
+    assert readAll(wire.peer) == b"answer"
+    assert wire.owner.events == ["end"]
+    assert not wire.carrier.closed
+
+
+@ensureDeferred
+async def test_after_ones_own_end_one_can_still_read(wire: Wire) -> None:
+    wire.carrier.resume()
+    wire.carrier.end()
+    wire.carrier.write(b"dropped")
+    assert readAll(wire.peer) == b""
+    wire.peer.sendall(b"more")
+    wire.peer.close()
+    await wire.owner.happens("end")
+    assert wire.owner.received == b"more"
+
+
+@ensureDeferred
+async def test_close_sends_what_is_queued_and_tells_the_owner_last(wire: Wire) -> None:
+    wire.carrier.resume()
+    total = fill(wire.carrier)
+    wire.carrier.close()
+    wire.carrier.close()
+    wire.peer.sendall(b"thrown away")
+    got = await threads.deferToThread(readAll, wire.peer)
+    assert len(got) == total
+    await wire.owner.happens("closed")
+    assert wire.owner.events == ["closed"]
+    assert wire.carrier.fileno() == -1
+
+
+@ensureDeferred
+async def test_close_of_a_paused_carrier_does_not_lose_what_is_queued(tcp: Wire) -> None:
+    total = fill(tcp.carrier)
+    tcp.peer.sendall(b"never read, which would make the close a reset")
+    tcp.carrier.close()
+    got = await threads.deferToThread(readAll, tcp.peer)
+    assert len(got) == total
+    await tcp.owner.happens("closed")
+
+
+@ensureDeferred
+async def test_abort_closes_at_once_and_tells_in_a_later_tick(wire: Wire) -> None:
+    fill(wire.carrier)
+    wire.carrier.abort()
+    assert wire.carrier.closed
+    assert wire.carrier.queued == 0
+    assert wire.carrier.fileno() == -1
+    assert wire.owner.events == []
+    await wire.owner.happens("closed")
+    wire.carrier.abort()
+    wire.carrier.write(b"x")
+    wire.carrier.end()
+    wire.carrier.resume()
+    wire.carrier.setNoDelay(True)
+    await threads.deferToThread(int)
+    assert wire.owner.events == ["closed"]
+
+
+@ensureDeferred
+async def test_abort_with_reset_is_a_reset_for_the_peer(tcp: Wire) -> None:
+    tcp.carrier.abort(reset=True)
+    with pytest.raises(ConnectionResetError):
+        tcp.peer.recv(1)
+    await tcp.owner.happens("closed")
+
+
+@ensureDeferred
+async def test_a_reset_is_told_with_nodes_code(tcp: Wire) -> None:
+    tcp.carrier.resume()
+    reset(tcp.peer)
+    await tcp.owner.happens("ECONNRESET")
+    error: Any = tcp.owner.error
+    assert (error.message, error.syscall) == ("read ECONNRESET", "read")
+    assert error.errno < 0
+    assert tcp.owner.events == ["ECONNRESET"]
+    assert tcp.carrier.closed
+
+
+@ensureDeferred
+async def test_a_reset_while_only_writing_is_told_too(tcp: Wire) -> None:
+    fill(tcp.carrier)
+    reset(tcp.peer)
+    await tcp.owner.until(lambda: tcp.owner.events)
+    assert tcp.owner.events in (["ECONNRESET"], ["EPIPE"])
+    error: Any = tcp.owner.error
+    assert error.syscall == "write"
+
+
+@ensureDeferred
+async def test_bytes_before_a_failed_write_are_read_before_it_is_told(wire: Wire) -> None:
+    wire.peer.sendall(b"why I leave")
+    wire.peer.close()
+    wire.carrier.resume()
+    while not wire.carrier.queued:  # the first write may find the kernel still willing
+        wire.carrier.write(b"x")
+    await wire.owner.until(lambda: wire.carrier.closed and len(wire.owner.events) > 1)
+    assert wire.owner.received == b"why I leave"
+    assert wire.owner.events in (["data", "EPIPE"], ["data", "ECONNRESET"])
+
+
+@ensureDeferred
+async def test_a_failed_write_is_not_told_from_inside_of_write(wire: Wire) -> None:
+    wire.peer.close()
+    while not wire.carrier.queued:
+        wire.carrier.write(b"x")
+    assert wire.owner.events == []
+    wire.carrier.write(b"dropped")
+    await wire.owner.until(lambda: wire.owner.events)
+    assert len(wire.owner.events) == 1
+    assert wire.carrier.fileno() == -1
+
+
+@ensureDeferred
+async def test_an_error_of_the_owner_is_logged_and_ends_its_carrier_only(
+    wire: Wire, loggedErrors: Any
+) -> None:
+    def fail(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    wire.owner.onData = fail
+    wire.carrier.resume()
+    wire.peer.sendall(b"x")
+    await wire.owner.happens("closed")
+    assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError]
+    assert wire.peer.recv(1) == b""
+
+
+@ensureDeferred
+async def test_a_new_owner_gets_what_comes_from_now_on(wire: Wire) -> None:
+    second = Owner(reactor)
+    wire.owner.onData = lambda data: wire.carrier.attach(second)
+    wire.carrier.resume()
+    wire.peer.sendall(b"1")
+    await wire.owner.gets(1)
+    wire.peer.sendall(b"2")
+    wire.peer.close()
+    await second.happens("end")
+    assert (wire.owner.received, second.received) == (b"1", b"2")
+    assert wire.owner.events == ["data"]
+
+
+def test_addresses_are_nodes_and_the_peers_stays_known(tcp: Wire) -> None:
+    host, port = tcp.peer.getsockname()
+    expected = {"address": host, "family": "IPv4", "port": port}
+    assert tcp.carrier.remoteAddress == expected
+    assert tcp.carrier.localAddress["port"] == tcp.peer.getpeername()[1]
+    tcp.carrier.abort()
+    assert tcp.carrier.remoteAddress == expected
+    assert tcp.carrier.localAddress == {}
+
+
+def test_unix_sockets_have_no_address() -> None:
+    wire = Wire(unixPair)
+    assert wire.carrier.localAddress == wire.carrier.remoteAddress == {}
+    wire.carrier.setNoDelay(True)
+    wire.carrier.setKeepAlive(True, 1)
+    wire.carrier.abort()
+    wire.peer.close()
+
+
+def test_link_local_addresses_name_their_interface() -> None:
+    index, name = socket.if_nameindex()[0]
+    got = addressOf(socket.AF_INET6, ("fe80::1", 443, 0, index))
+    assert got == {"address": f"fe80::1%{name}", "family": "IPv6", "port": 443}
+    assert addressOf(socket.AF_INET6, ("fe80::1", 1, 0, 99999))["address"] == "fe80::1%99999"
+
+
+def test_options_of_the_socket_are_set(tcp: Wire) -> None:
+    handle = tcp.carrier.handle
+    tcp.carrier.setNoDelay(True)
+    assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    tcp.carrier.setNoDelay(False)
+    assert not handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    tcp.carrier.setKeepAlive(True, 77)
+    assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+    tcp.carrier.setKeepAlive(False, 0)
+    assert not handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@ensureDeferred
+async def test_nothing_stays_in_the_reactor_when_a_carrier_is_gone(wire: Wire) -> None:
+    known: Any = reactor
+    wire.carrier.resume()
+    fill(wire.carrier)
+    assert wire.carrier in known.getReaders()
+    assert wire.carrier in known.getWriters()
+    wire.carrier.abort()
+    assert wire.carrier not in known.getReaders()
+    assert wire.carrier not in known.getWriters()
+    await eventually(lambda: wire.owner.events == ["closed"])
+
+
+def test_only_reactors_that_wait_for_descriptors_fit() -> None:
+    assert fits(reactor)
+    assert not fits(MemoryReactorClock())
+    assert not fits(object())
+
+
+ON_EVERY_REACTOR = """
+import sys, socket, struct
+from twisted.internet import __dict__ as _
+name = sys.argv[1]
+import importlib
+importlib.import_module(f"twisted.internet.{name}reactor").install()
+from twisted.internet import reactor
+from tests.transports.owners import Owner, tcpPair, unixPair, fill
+from txnodetls.transports.tcp import SocketCarrier, fits
+from twisted.internet import threads
+from twisted.internet.defer import ensureDeferred
+assert fits(reactor)
+
+def made(pair):
+    near, peer = pair()
+    carrier = SocketCarrier(near, reactor)
+    owner = Owner(reactor)
+    carrier.attach(owner)
+    return carrier, owner, peer
+
+def readAll(peer):
+    got = 0
+    while data := peer.recv(1 << 16):
+        got += len(data)
+    return got
+
+async def run():
+    for pair in (tcpPair, unixPair):
+        carrier, owner, peer = made(pair)          # data, end, half-open answer
+        carrier.resume()
+        peer.sendall(b"x" * 100)
+        peer.shutdown(socket.SHUT_WR)
+        await owner.happens("end")
+        sent = fill(carrier)
+        carrier.close()
+        assert await threads.deferToThread(readAll, peer) == sent
+        await owner.happens("closed")
+        assert owner.events == ["data", "end", "closed"], owner.events
+        peer.close()
+        carrier, owner, peer = made(pair)          # both sides ended: HUP
+        carrier.resume()
+        carrier.end()
+        peer.close()
+        await owner.happens("end")
+        carrier.abort()
+        await owner.happens("closed")
+    for paused in (False, True):                   # resets
+        carrier, owner, peer = made(tcpPair)
+        if paused:
+            fill(carrier)
+        else:
+            carrier.resume()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        await owner.until(lambda: owner.events)
+        assert owner.events[0] in ("ECONNRESET", "EPIPE"), owner.events
+    left = [c for c in reactor.getReaders() + reactor.getWriters() if isinstance(c, SocketCarrier)]
+    assert left == [], left
+    print("good")
+
+def start():
+    ensureDeferred(run()).addErrback(lambda f: f.printTraceback()).addBoth(lambda _: reactor.stop())
+reactor.callWhenRunning(start)
+reactor.run()
+"""
+
+
+@pytest.mark.parametrize("name", ["select", "poll", "epoll", "asyncio"])
+def test_every_reactor_that_fits_tells_of_data_ends_and_resets(name: str) -> None:
+    done = runPython(ON_EVERY_REACTOR, name)
+    assert done.stdout.decode().split() == ["good"], done.stderr.decode()
+    assert done.stderr == b""
+
+
+def test_the_end_of_the_reactor_closes_what_is_open() -> None:
+    code = """
+from twisted.internet import reactor
+from tests.transports.owners import Owner, tcpPair
+from txnodetls.transports.tcp import SocketCarrier
+near, peer = tcpPair()
+carrier = SocketCarrier(near, reactor)
+owner = Owner(reactor)
+carrier.attach(owner)
+carrier.resume()
+reactor.callLater(0, reactor.stop)
+reactor.run()
+print(owner.events, carrier.fileno())
+"""
+    done = runPython(code)
+    assert (done.stdout.decode(), done.stderr.decode()) == ("['closed'] -1\n", "")

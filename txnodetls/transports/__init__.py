@@ -1,0 +1,1 @@
+"""What carries bytes: one interface, and what provides it."""

@@ -1,0 +1,462 @@
+"""
+Carriers of our own over TCP and UNIX sockets: the fast way.
+
+They stand on nothing of Twisted's but the reactor's public face for descriptors
+(C{IReactorFDSet}), and not on C{twisted.internet.tcp}.  What that buys:
+
+- A read goes by C{recv_into} to the input area that all connections share, where OpenSSL takes
+  it from; no C{bytes} object is made for ciphertext.
+- A write tries the socket first, and queues only what the kernel did not take.
+- The number of an error is known (C{ECONNRESET} or C{ETIMEDOUT}, of C{read} or of C{write}),
+  which Twisted's transports keep to themselves.
+- A connection that is not secured (C{net.Socket}) and one that is cost one small object here.
+
+Each connection has two halves, and each half one state:
+
+    sending:    OPEN -> ENDING (FIN owed) -> ENDED
+                OPEN -> LEAVING (close owed)
+                OPEN -> BROKEN (a write failed, the owner is about to be told)
+    receiving:  PAUSED <-> FLOWING -> ENDED
+                any -> DISCARDING (while LEAVING)
+
+What the kernel and the reactors do, which the code below relies on:
+
+- After RST arrived, bytes that came before it can still be read.  So when a write fails, what
+  is there is read first: often it is the alert that says why the peer left.
+- C{epoll} and C{poll} report RST as HUP/ERR.  Twisted turns that, without readable data, into
+  C{readConnectionLost} or C{connectionLost}; the reason is then asked from the socket itself.
+- Reactors keep descriptors by number: a descriptor is taken out before its socket is closed.
+- To close a socket with unread input sends RST, which may destroy on the peer's side what was
+  sent just before.  So while a close waits for the queue, input is read and thrown away.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections import deque
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadWriteDescriptor
+from zope.interface import implementer
+
+from txnodetls.openssl.areas import INPUT, OUTPUT
+from txnodetls.streams.ticks import ticksFor
+from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
+
+__all__ = ["SocketCarrier", "addressOf", "fits"]
+
+_INPUT = INPUT.view
+_OUTPUT = OUTPUT.view
+_PIECES = 64  # of the queue, per sendmsg; Linux takes 1024
+_RESET = struct.pack("ii", 1, 0)
+_KEEPALIVE_INTERVAL = 1  # seconds between probes, and their number: as Node (libuv) sets them
+_KEEPALIVE_PROBES = 10
+
+
+def fits(reactor: object) -> bool:
+    """
+    Whether sockets of our own can be used with this reactor.
+
+    They can with the reactors that wait for descriptors: select, poll, epoll, kqueue, asyncio
+    and those built like them.  Not with IOCP, nor with the fake reactors of tests, which have
+    the methods but no descriptors behind them.
+    """
+    from twisted.internet.posixbase import PosixReactorBase
+
+    return os.name == "posix" and isinstance(reactor, PosixReactorBase)
+
+
+def addressOf(family: int, name: Any) -> Address:
+    """
+    Node's form of a socket address.
+
+    @param family: C{socket.AF_…}.
+    @param name: what C{getsockname}, C{getpeername} or C{accept} gave.
+    """
+    if family == socket.AF_INET:
+        return {"address": name[0], "family": "IPv4", "port": name[1]}
+    if family == socket.AF_INET6:
+        host, port, _, scope = name
+        if scope and "%" not in host:
+            try:
+                host = f"{host}%{socket.if_indextoname(scope)}"
+            except OSError:  # the interface has gone in the meantime
+                host = f"{host}%{scope}"
+        return {"address": host, "family": "IPv6", "port": port}
+    return {}
+
+
+class _Sending(Enum):
+    OPEN = "open"
+    ENDING = "ending"
+    ENDED = "ended"
+    LEAVING = "leaving"
+    BROKEN = "broken"
+
+
+class _Receiving(Enum):
+    PAUSED = "paused"
+    FLOWING = "flowing"
+    ENDED = "ended"
+    DISCARDING = "discarding"
+
+
+_READS = (_Receiving.FLOWING, _Receiving.DISCARDING)
+
+
+@implementer(IReadWriteDescriptor, IHalfCloseableDescriptor)
+class SocketCarrier(Carrier):
+    """
+    A connected stream socket.
+
+    @param sock: the socket; it is the carrier's from now on.
+    @param reactor: one that L{fits}.
+    @param peer: the peer's address as C{accept} gave it, if that is at hand.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_peer",
+        "_queue",
+        "_reactor",
+        "_receiving",
+        "_sending",
+        "_socket",
+        "_watched",
+    )
+
+    def __init__(self, sock: socket.socket, reactor: Any, peer: Any = None) -> None:
+        super().__init__(ticksFor(reactor))
+        sock.setblocking(False)
+        self._socket = sock
+        self._reactor = reactor
+        self._peer = peer
+        self._queue: deque[bytes | memoryview] = deque()
+        self._sending = _Sending.OPEN
+        self._receiving = _Receiving.PAUSED
+        self._watched = False
+
+    # what the reactor asks and tells
+
+    def fileno(self) -> int:
+        """The descriptor's number; -1 once it is closed."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """For the reactor's log."""
+        return "txnodetls"
+
+    def doRead(self) -> None:
+        """There is something to read."""
+        self.ticks.turn(self._receive)
+
+    def doWrite(self) -> None:
+        """The kernel takes more."""
+        if self._queue and not self._sendQueue():
+            return
+        self._reactor.removeWriter(self)
+        self._watched = False
+        self.ticks.turn(self._drained)
+
+    def readConnectionLost(self, reason: object) -> None:
+        """The reactor saw HUP, and nothing readable; it has taken us out as a reader."""
+        self.doRead()
+        if self._receiving in _READS and not self.closed:
+            self._reactor.addReader(self)
+
+    def writeConnectionLost(self, reason: object) -> None:
+        """No reactor of today calls this; the interface has it."""
+        self.connectionLost(reason)
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor saw an error, or it is being stopped; it has taken us out."""
+        if self.closed:
+            return
+        self._watched = False
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self.ticks.turn(self._broken, number, "read" if self._receiving in _READS else "write")
+        elif not self._queue or self._sendQueue() or self._sending is not _Sending.BROKEN:
+            self.ticks.turn(self._broken, None, "")
+
+    # receiving
+
+    def _receive(self) -> None:
+        if self._receiving is not _Receiving.FLOWING:
+            self._discard()
+            return
+        try:
+            length = self._socket.recv_into(_INPUT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._broken(error.errno, "read")
+            return
+        if length:
+            self._deliver(length)
+        else:
+            self._stopReading(_Receiving.ENDED)
+            self.owner.carrierEnd()
+
+    def _deliver(self, length: int) -> None:
+        self.bytesRead += length
+        try:
+            self.owner.carrierArea(length)
+        except BaseException:
+            self.abort()  # the bytes are lost, so nothing that follows could be understood
+            raise
+
+    def _discard(self) -> None:
+        # An event that the reactor had gathered before we were paused or closed is nothing.
+        if self._receiving is not _Receiving.DISCARDING or self.closed:
+            return
+        try:
+            length = self._socket.recv_into(_INPUT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._broken(None, "")
+            return
+        if not length:
+            self._stopReading(_Receiving.ENDED)
+
+    def _drained(self) -> None:
+        if self.closed or self._queue:
+            return
+        if self._sending is _Sending.LEAVING:
+            self._broken(None, "")
+            return
+        if self._sending is _Sending.ENDING:
+            self._shutdown()
+        self.owner.carrierDrained()
+
+    def _broken(self, number: int | None, syscall: str) -> None:
+        """
+        Close, and tell the owner in the same turn.
+
+        @param number: what broke the connection; None where nothing did.  After C{close()}
+            nobody wants to know.
+        """
+        if self.closed:
+            return
+        self._shut()
+        wanted = number is not None and self._sending is not _Sending.LEAVING
+        self._gone(brokenConnection(number, syscall) if wanted else None, self.ticks.turn)
+
+    # what the owner asks
+
+    def write(self, data: Data) -> None:
+        """Send C{data}, or queue what the kernel does not take now."""
+        if self._sending is not _Sending.OPEN or self.closed:
+            return
+        length = len(data)
+        self.bytesWritten += length
+        sent = 0 if self._queue else self._send(data)
+        if sent < length:
+            rest = data if type(data) is bytes else bytes(data)
+            self._enqueue(rest if not sent else memoryview(rest)[sent:], length - sent)
+
+    def writeArea(self, length: int) -> None:
+        """L{write} for the first C{length} bytes of the output area."""
+        if self._sending is not _Sending.OPEN or self.closed:
+            return
+        self.bytesWritten += length
+        sent = 0 if self._queue else self._send(_OUTPUT[:length])
+        if sent < length:
+            self._enqueue(bytes(_OUTPUT[sent:length]), length - sent)
+
+    def end(self) -> None:
+        """FIN, after what is queued."""
+        if self._sending is not _Sending.OPEN or self.closed:
+            return
+        if self._queue:
+            self._sending = _Sending.ENDING
+        else:
+            self._shutdown()
+
+    def close(self) -> None:
+        """Close after what is queued."""
+        if self.closed or self._sending is _Sending.LEAVING:
+            return
+        if not self._queue:
+            self.abort()
+            return
+        self._sending = _Sending.LEAVING
+        if self._receiving is _Receiving.PAUSED:
+            self._reactor.addReader(self)
+        if self._receiving is not _Receiving.ENDED:
+            self._receiving = _Receiving.DISCARDING
+
+    def abort(self, reset: bool = False) -> None:
+        """Close now."""
+        if self.closed:
+            return
+        if reset:
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            except OSError:  # macOS refuses it for a connection that the peer has reset
+                pass
+        self._shut()
+        self._gone(None, self.ticks.nextTick)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._receiving is _Receiving.FLOWING:
+            self._stopReading(_Receiving.PAUSED)
+
+    def resume(self) -> None:
+        """Start, or restart, reading."""
+        if (
+            self._receiving is _Receiving.PAUSED
+            and not self.closed
+            and self._sending is not _Sending.BROKEN
+        ):
+            self._receiving = _Receiving.FLOWING
+            self._reactor.addReader(self)
+
+    def setNoDelay(self, enabled: bool) -> None:
+        """Switch TCP_NODELAY; without effect on a UNIX socket."""
+        if not self.closed and self._socket.family != socket.AF_UNIX:
+            self._setOption(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enabled))
+
+    def setKeepAlive(self, enabled: bool, delay: int) -> None:
+        """Switch SO_KEEPALIVE; with a delay, 10 probes one second apart follow it, as in Node."""
+        if self.closed or self._socket.family == socket.AF_UNIX:
+            return
+        self._setOption(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(enabled))
+        idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
+        if enabled and delay and idle is not None:
+            self._setOption(socket.IPPROTO_TCP, idle, delay)
+            self._setOption(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL)
+            self._setOption(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+
+    @property
+    def localAddress(self) -> Address:
+        """The own address; empty once closed."""
+        if self.closed:
+            return {}
+        return addressOf(self._socket.family, self._socket.getsockname())
+
+    @property
+    def remoteAddress(self) -> Address:
+        """The peer's address; after the end too, if it was asked for or known before."""
+        if self._peer is None and not self.closed:
+            try:
+                self._peer = self._socket.getpeername()
+            except OSError:  # the peer has reset the connection: nobody is there
+                return {}
+        return addressOf(self._socket.family, self._peer) if self._peer else {}
+
+    @property
+    def handle(self) -> socket.socket:
+        """The socket."""
+        return self._socket
+
+    # sending
+
+    def _send(self, data: Data) -> int:
+        """How much of C{data} the kernel took."""
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._writeFailed(error.errno)
+            return 0
+
+    def _enqueue(self, rest: bytes | memoryview, length: int) -> None:
+        self.queued += length
+        if self._sending is _Sending.BROKEN:
+            return
+        self._queue.append(rest)
+        if not self._watched:
+            self._watched = True
+            self._reactor.addWriter(self)
+
+    def _sendQueue(self) -> bool:
+        """Send from the queue; whether it is empty now."""
+        queue = self._queue
+        try:
+            if len(queue) == 1:
+                sent = self._socket.send(queue[0])
+            else:
+                sent = self._socket.sendmsg(list(islice(queue, _PIECES)))
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                self._writeFailed(error.errno)
+            return False
+        self.queued -= sent
+        while sent:
+            piece = queue[0]
+            length = len(piece)
+            if sent < length:
+                queue[0] = memoryview(piece)[sent:]
+                return False
+            sent -= length
+            queue.popleft()
+        return not queue
+
+    def _writeFailed(self, number: int | None) -> None:
+        """Tell the owner in a later tick, after what can still be read."""
+        leaving = self._sending is _Sending.LEAVING
+        self._sending = _Sending.BROKEN
+        self._queue.clear()
+        if self._receiving in _READS:
+            self._reactor.removeReader(self)
+        if self._watched:
+            self._watched = False
+            self._reactor.removeWriter(self)
+        self.ticks.nextTick(self._readLast, None if leaving else brokenConnection(number, "write"))
+
+    def _readLast(self, error: Exception | None) -> None:
+        try:
+            while self._receiving is _Receiving.FLOWING and not self.closed:
+                length = self._receiveLast()
+                if not length:
+                    break
+                self._deliver(length)
+        finally:
+            if not self.closed:
+                self._shut()
+                self._gone(error, self.ticks.nextTick)
+
+    def _receiveLast(self) -> int:
+        try:
+            return self._socket.recv_into(_INPUT)
+        except OSError:
+            return 0  # what broke the write is told, not that reading fails too
+
+    def _shutdown(self) -> None:
+        self._sending = _Sending.ENDED
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # not connected any more: reading tells why
+
+    def _stopReading(self, state: _Receiving) -> None:
+        self._receiving = state
+        self._reactor.removeReader(self)
+
+    def _shut(self) -> None:
+        """Out of the reactor, then close."""
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self._watched = False
+        self._queue.clear()
+        self.closed = True
+        self._socket.close()
+
+    def _setOption(self, level: int, option: int, value: int) -> None:
+        try:
+            self._socket.setsockopt(level, option, value)
+        except OSError as error:
+            # A connection that the peer has reset takes no options; reading tells of the reset.
+            if error.errno not in (errno.EINVAL, errno.ENOTCONN, errno.ECONNRESET):
+                raise
