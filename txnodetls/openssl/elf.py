@@ -18,26 +18,30 @@ to anywhere.  So nothing is believed that can be checked:
 - The file's headers, and the build-id that the linker computed over all of it,
   have to be the very bytes that lie in memory.
 - A symbol has to be one function, in a segment that is executed, at one
-  address, with a size; no other function may claim any part of it; and its
-  code in memory has to be its code in the file.
+  address, with a size; no other function may be there too; and its code in
+  memory has to be its code in the file.
+- The symbol table itself is not loaded, so nothing in memory vouches for it.
+  But the index for unwinding (C{.eh_frame_hdr}) is, and it lists where every
+  function starts: the symbol has to start at one of these places, and to end
+  before the next.
 - Memory is read by having the kernel copy it into a pipe.  A wrong address is
   then an error to be handled, and not the end of the process.
 
 What this cannot prove is that a function's arguments are what we think; that
 rests on the tables and the self-test in C{symbols.py}.
 
-Sources: System V ABI, generic, chapters 4 and 5; elf(5); the note type
-NT_GNU_BUILD_ID of binutils.
+Sources: System V ABI, generic, chapters 4 and 5; elf(5); the Linux Standard Base
+on .eh_frame_hdr; the note type NT_GNU_BUILD_ID of binutils.
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
 import os
 import struct
 import sys
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -72,7 +76,9 @@ class Reason(enum.Enum):
     MISSING = "not there"
     KIND = "not a function"
     AMBIGUOUS = "several addresses"
-    OVERLAP = "another function claims the same place"
+    SHARED = "another function claims the same place"
+    NO_START = "no function starts and ends there, says the index for unwinding in memory"
+    NO_INDEX = "the file has no index for unwinding"
     SEGMENT = "not in a segment that is executed"
     CODE = "code in memory differs from the file's"
 
@@ -102,6 +108,11 @@ _HEADER: Final = struct.Struct("=16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("=IIQQQQQQ")
 _SECTION: Final = struct.Struct("=IIQQQQIIQQ")
 _NOTE: Final = struct.Struct("=III")
+_INDEX: Final = struct.Struct("=4siI")
+# Version 1; the frames' place relative to here, in 4 bytes; the count in 4 bytes; a sorted
+# table of pairs, 4 bytes each, relative to the index.  Every linker writes it so.
+_INDEX_FORM: Final = b"\x01\x1b\x03\x3b"
+_INDEX_ENTRY: Final = 8
 _SYMBOL_SIZE: Final = 24
 _MACHINE_AT: Final = slice(18, 20)
 
@@ -111,6 +122,7 @@ _TYPE_SHARED: Final = 3
 _MANY_SEGMENTS: Final = 0xFFFF
 _PT_LOAD: Final = 1
 _PT_NOTE: Final = 4
+_PT_GNU_EH_FRAME: Final = 0x6474E550
 _EXECUTED: Final = 1
 _SHT_SYMTAB: Final = 2
 _SHT_STRTAB: Final = 3
@@ -257,6 +269,15 @@ class Elf:
                 return self._read(segment.offset + inside, min(most, segment.fileSize - inside))
         raise Refused(Reason.SEGMENT, f"{symbol.address:#x}")
 
+    def index(self) -> Segment:
+        """The segment with the index for unwinding."""
+        for segment in self.segments:
+            if segment.kind == _PT_GNU_EH_FRAME:
+                if segment.fileSize > _TABLE_LIMIT:
+                    raise Refused(Reason.FORMAT, "an index without measure")
+                return segment
+        raise Refused(Reason.NO_INDEX)
+
     def functions(self, names: Iterable[str]) -> dict[str, Symbol | Refused]:
         """For each name the one function of that name, or why there is none."""
         symbols, strings = self._tables()
@@ -278,16 +299,12 @@ class Elf:
         for index, start in enumerate(starts):
             if start in byOffset and sections[index] != _SHN_UNDEFINED:
                 wanted[byOffset[start]].append(index)
-        taken = _Taken(
-            (addresses[index], addresses[index] + sizes[index])
-            for index, kind in enumerate(kinds)
-            if kind == _STT_FUNC and sections[index] != _SHN_UNDEFINED
-        )
+        claims = Counter(addresses[index] for index, kind in enumerate(kinds) if kind == _STT_FUNC)
         found: dict[str, Symbol | Refused] = {}
         for name, indices in wanted.items():
             try:
                 found[name] = _theFunction(
-                    [(kinds[i], Symbol(addresses[i], sizes[i])) for i in indices], taken
+                    [(kinds[i], Symbol(addresses[i], sizes[i])) for i in indices], claims
                 )
             except Refused as refused:
                 found[name] = refused
@@ -313,23 +330,7 @@ class Elf:
         return self._read(offset, size), self._read(stringsAt, stringsSize)
 
 
-class _Taken:
-    """Which stretches of the file's addresses belong to some function."""
-
-    def __init__(self, stretches: Iterable[tuple[int, int]]) -> None:
-        inOrder = sorted(stretches)
-        self._starts = [start for start, _ in inOrder]
-        # The furthest end of all that start before.
-        self._ends = list(itertools.accumulate((end for _, end in inOrder), max))
-
-    def alone(self, symbol: Symbol, claims: int) -> bool:
-        """Whether only these C{claims} (the symbol's own) touch its stretch."""
-        first = bisect_left(self._starts, symbol.address)
-        after = bisect_left(self._starts, symbol.address + symbol.size)
-        return after - first == claims and (first == 0 or self._ends[first - 1] <= symbol.address)
-
-
-def _theFunction(candidates: list[tuple[int, Symbol]], taken: _Taken) -> Symbol:
+def _theFunction(candidates: list[tuple[int, Symbol]], claims: Mapping[int, int]) -> Symbol:
     if not candidates:
         raise Refused(Reason.MISSING)
     places = {symbol for _, symbol in candidates}
@@ -340,8 +341,8 @@ def _theFunction(candidates: list[tuple[int, Symbol]], taken: _Taken) -> Symbol:
         raise Refused(Reason.KIND, f"a symbol of type {kind}")
     if symbol.size == 0:
         raise Refused(Reason.KIND, "a symbol without a size")
-    if not taken.alone(symbol, len(candidates)):
-        raise Refused(Reason.OVERLAP, f"{symbol.size} bytes at {symbol.address:#x}")
+    if claims[symbol.address] != len(candidates):
+        raise Refused(Reason.SHARED, f"{symbol.address:#x}")
     return symbol
 
 
@@ -431,11 +432,16 @@ def resolve(
     bias = _measureBias(found, anchors, pageSize)
     _checkHeaders(elf, read, bias)
     _checkBuildId(elf, read, bias)
+    starts = _readStarts(elf, read, bias)
     addresses: dict[str, int | Refused] = {}
     for name in names:
         symbol = found[name]
         try:
-            addresses[name] = _checkedAddress(elf, read, bias, symbol)
+            if isinstance(symbol, Refused):
+                raise symbol
+            _checkCode(elf, read, bias, symbol)
+            _checkStart(starts, symbol)
+            addresses[name] = bias + symbol.address
         except Refused as refused:
             addresses[name] = refused
     return addresses
@@ -476,13 +482,27 @@ def _checkBuildId(elf: Elf, read: Callable[[int, int], bytes], bias: int) -> Non
         raise Refused(Reason.BUILD_ID)
 
 
-def _checkedAddress(
-    elf: Elf, read: Callable[[int, int], bytes], bias: int, symbol: Symbol | Refused
-) -> int:
-    if isinstance(symbol, Refused):
-        raise symbol
+def _readStarts(elf: Elf, read: Callable[[int, int], bytes], bias: int) -> list[int]:
+    """Where functions start, less the bias, in order: the index for unwinding in memory."""
+    segment = elf.index()
+    index = read(bias + segment.address, segment.fileSize)
+    if len(index) < _INDEX.size:
+        raise Refused(Reason.FORMAT, "a short index for unwinding")
+    form, _, count = _INDEX.unpack_from(index)
+    table = memoryview(index)[_INDEX.size : _INDEX.size + _INDEX_ENTRY * count]
+    if form != _INDEX_FORM or len(table) != _INDEX_ENTRY * count:
+        raise Refused(Reason.FORMAT, f"an index for unwinding of another form: {form.hex()}")
+    return sorted(segment.address + start for start in table.cast("i")[0::2].tolist())
+
+
+def _checkCode(elf: Elf, read: Callable[[int, int], bytes], bias: int, symbol: Symbol) -> None:
     code = elf.code(symbol)
-    address = bias + symbol.address
-    if read(address, len(code)) != code:
-        raise Refused(Reason.CODE, f"{symbol.size} bytes at {address:#x}")
-    return address
+    if read(bias + symbol.address, len(code)) != code:
+        raise Refused(Reason.CODE, f"{symbol.size} bytes at {symbol.address:#x}")
+
+
+def _checkStart(starts: list[int], symbol: Symbol) -> None:
+    first = bisect_left(starts, symbol.address)
+    after = bisect_left(starts, symbol.address + symbol.size)
+    if first == len(starts) or starts[first] != symbol.address or after != first + 1:
+        raise Refused(Reason.NO_START, f"{symbol.size} bytes at {symbol.address:#x}")

@@ -387,7 +387,9 @@ class _Lookup:
         origin = self._origins.get(name)
         if origin is None:
             origin = self._search(FUNCTIONS[name])
-            if origin.source is not None or not any(map(_mayPass, origin.refusals)):
+            if origin.source is not None or not any(
+                _mayPass(answer) for _, answer in origin.refusals
+            ):
                 self._origins[name] = origin
         return origin
 
@@ -421,7 +423,7 @@ class _Lookup:
                 _prove(source)
             except Refused as refused:
                 source = refused
-            if not _mayPass((key, source)):
+            if not _mayPass(source):
                 self._sources[key] = source
         if isinstance(source, Refused):
             raise Refused(source.reason, source.detail)
@@ -433,9 +435,9 @@ class _Lookup:
 _lookup = _Lookup()
 
 
-def _mayPass(answer: tuple[str, object]) -> bool:
+def _mayPass(answer: object) -> bool:
     """Whether to ask again next time: a file that cannot be opened may be one too many."""
-    return isinstance(answer[1], Refused) and answer[1].reason is Reason.NO_FILE
+    return isinstance(answer, Refused) and answer.reason is Reason.NO_FILE
 
 
 def _checkPermitted() -> None:
