@@ -1,4 +1,4 @@
-"""Run inside of a fresh environment with the wheel installed, by C{.ci/wheel}."""
+"""Run inside of a fresh environment with the wheel installed, by `.ci/wheel`."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def secured(socket: tls.TLSSocket) -> None:
 
 
 def choose(name: str, answer: Callable[..., None]) -> None:
-    """Called for every name; C{None} leaves it to the contexts added by name."""
+    """Called for every name; `None` leaves it to the contexts added by name."""
     if name == "old.localhost":
         answer(None, tls.createSecureContext({**CREDENTIALS, "maxVersion": "TLSv1.2"}))
     else:

@@ -1,4 +1,4 @@
-"""A Twisted protocol over a C{nodetls:} endpoint: sends a line, prints the answer."""
+"""A Twisted protocol over a `nodetls:` endpoint: sends a line, prints the answer."""
 
 from __future__ import annotations
 

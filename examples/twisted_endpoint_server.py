@@ -1,4 +1,4 @@
-"""A Twisted protocol behind a C{nodetls:} endpoint: answers each line in capitals."""
+"""A Twisted protocol behind a `nodetls:` endpoint: answers each line in capitals."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The tests. C{tests.support} holds what several of them use; C{conftest} the rules for all."""
+"""The tests. `tests.support` holds what several of them use; `conftest` the rules for all."""

@@ -2,7 +2,7 @@
 Rules for all tests.
 
 No test hangs: each of its three phases ends after a limit, 60 seconds unless
-C{@pytest.mark.timeLimit(seconds)} says otherwise.  A test waits in one of two
+`@pytest.mark.timeLimit(seconds)` says otherwise.  A test waits in one of two
 places: in its own code (a subprocess, a socket), where an alarm can simply
 raise; or, under pytest-twisted, in the reactor, which runs in a greenlet of
 its own.  There an exception would end the reactor and with it every later
@@ -13,7 +13,7 @@ C), the process is ended with a traceback.
 
 No test passes over an error: what reaches Twisted's log as a failure or as
 critical fails the test, unless the test took it from the fixture
-C{loggedErrors}.
+`loggedErrors`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TIME_LIMIT = 60.0
 
 @contextlib.contextmanager
 def timeLimit(seconds: float, what: str) -> Iterator[None]:
-    """Within, C{pytest.fail} is raised in the current greenlet after so many seconds."""
+    """Within, `pytest.fail` is raised in the current greenlet after so many seconds."""
     testing = greenlet.getcurrent()
     thrown = False
     over = False
@@ -129,7 +129,7 @@ class LoggedErrors:
 
 @pytest.fixture(autouse=True)
 def loggedErrors() -> Iterator[LoggedErrors]:
-    """The errors in Twisted's log; those that the test does not C{flush()} fail it."""
+    """The errors in Twisted's log; those that the test does not `flush()` fail it."""
     errors = LoggedErrors()
     globalLogPublisher.addObserver(errors)
     try:

@@ -2,8 +2,8 @@
 What several tests share: tools that may be missing, certificates, processes.
 
 A test that needs a tool from outside (openssl, curl, node, redis-server ...)
-asks with L{requireTool}.  On a developer's machine the test is skipped with the
-tool's name; where C{CI=true} a missing tool is a failure, so that nothing is
+asks with `requireTool`.  On a developer's machine the test is skipped with the
+tool's name; where `CI=true` a missing tool is a failure, so that nothing is
 quietly left out there.
 """
 
@@ -43,14 +43,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test for want of C{what}; where C{CI=true}, fail it."""
+    """Skip the test for want of `what`; where `CI=true`, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing", pytrace=False)
     pytest.skip(f"{what} is missing")
 
 
 def requireTool(name: str) -> str:
-    """The path of a program, or no test: see L{missing}."""
+    """The path of a program, or no test: see `missing`."""
     if name == "node":
         return nodeBinary()
     found = shutil.which(name)
@@ -91,7 +91,7 @@ class Pki:
     authority: trustme.CA
 
     def issue(self, *names: str, **options: Any) -> Credentials:
-        """Credentials of this authority for the names; options as of C{trustme.CA.issue_cert}."""
+        """Credentials of this authority for the names; options as of `trustme.CA.issue_cert`."""
         return _credentials(self.authority.issue_cert(*names, **options))
 
 
@@ -101,7 +101,7 @@ def _credentials(leaf: trustme.LeafCert) -> Credentials:
 
 
 def makePki() -> Pki:
-    """A new L{Pki}; the session's own is the fixture C{pki}."""
+    """A new `Pki`; the session's own is the fixture `pki`."""
     authority = trustme.CA()
     return Pki(
         ca=authority.cert_pem.bytes(),
@@ -137,7 +137,7 @@ def happened(emitter: Any, name: str, *, fails: bool = True) -> defer.Deferred[A
     """
     A Deferred of the next event of that name: its arguments, as a tuple.
 
-    @param fails: whether an C{'error'} before it is the Deferred's failure.
+    fails: whether an `'error'` before it is the Deferred's failure.
     """
     result: defer.Deferred[Any] = defer.Deferred()
 

@@ -1,4 +1,4 @@
-"""The rules in C{conftest} hold: these run small test files of their own under it."""
+"""The rules in `conftest` hold: these run small test files of their own under it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Start = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the three files that C{python -m trustme} makes."""
+    """A directory with the three files that `python -m trustme` makes."""
     path = tmp_path_factory.mktemp("examples")
     authority = trustme.CA()
     names = ("localhost", "127.0.0.1", "::1", "old.localhost")

@@ -1,7 +1,7 @@
 """
 The house: imports point down, one room speaks OpenSSL, importing does nothing.
 
-The floors are read from the table in C{docs/architecture.md}, so that the
+The floors are read from the table in `docs/architecture.md`, so that the
 drawing and the house cannot drift apart.
 """
 
@@ -69,7 +69,7 @@ def dotted(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """The room a dotted name of ours is in; C{__init__} for the package itself."""
+    """The room a dotted name of ours is in; `__init__` for the package itself."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 
@@ -85,7 +85,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def importsOf(path: Path) -> Iterator[Import]:
-    """Every import of ours in the file, wherever it stands, C{TYPE_CHECKING} included."""
+    """Every import of ours in the file, wherever it stands, `TYPE_CHECKING` included."""
     package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -276,7 +276,7 @@ def test_importing_installs_nothing_and_patches_nothing(what: str) -> None:
 
 
 def test_the_daemon_can_choose_its_reactor() -> None:
-    """A plugin that imported the reactor would break C{twistd --reactor=...}."""
+    """A plugin that imported the reactor would break `twistd --reactor=...`."""
     code = (
         "import sys, glob, runpy\n"
         "for path in glob.glob('twisted/plugins/*.py'):\n"

@@ -41,7 +41,7 @@ def block(kind: str, holding: str) -> str:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory with what C{python -m trustme}, which the README names, makes."""
+    """A directory with what `python -m trustme`, which the README names, makes."""
     done = runTool([sys.executable, "-m", "trustme", "-q"], cwd=tmp_path)
     assert done.returncode == 0
     return tmp_path

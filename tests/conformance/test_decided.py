@@ -2,7 +2,7 @@
 Where this package differs from Node on purpose: what is to happen instead.
 
 The corpus of recorded traces leaves these scenarios out of its figures
-(C{decided.json}); each has a test here that carries its name.
+(`decided.json`); each has a test here that carries its name.
 """
 
 from __future__ import annotations

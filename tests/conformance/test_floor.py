@@ -1,4 +1,4 @@
-"""C{.ci/conformance} holds a floor that only rises."""
+"""`.ci/conformance` holds a floor that only rises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = PROJECT / ".ci" / "conformance"
 
 
 def report(path: Path, **areas: str) -> Path:
-    """A report with areas given as a string of results: C{+} passed, C{-} failed."""
+    """A report with areas given as a string of results: `+` passed, `-` failed."""
     rows = [
         {"id": f"{area}-{number}", "area": area, "ok": result == "+"}
         for area, results in areas.items()
