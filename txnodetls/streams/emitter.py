@@ -36,7 +36,6 @@ from twisted.python.failure import Failure
 
 from txnodetls.errors import NodeError, invalidArgType
 
-
 __all__ = ["EventEmitter", "Listener"]
 
 Listener = Callable[..., Any]
@@ -216,7 +215,7 @@ class EventEmitter:
     def _returned(self, eventName: Hashable, result: object) -> None:
         """A listener returned something: of interest only if it is a coroutine."""
         if result.__class__ is CoroutineType:
-            running: Deferred[Any] = Deferred.fromCoroutine(result)  # type: ignore[arg-type]
+            running: Deferred[Any] = Deferred.fromCoroutine(result)
             what = f"An asynchronous listener of {eventName!r}"
             running.addErrback(lambda failure: self._failed(what, failure))
 
@@ -273,7 +272,7 @@ class _Once:
 
 
 def _given(listener: Listener) -> Listener:
-    return listener.listener if listener.__class__ is _Once else listener  # type: ignore[attr-defined,no-any-return]
+    return listener.listener if listener.__class__ is _Once else listener
 
 
 def _same(present: Listener, listener: Listener) -> bool:

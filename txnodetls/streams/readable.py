@@ -1,0 +1,602 @@
+"""
+The readable half of a duplex stream.
+
+Data comes in by C{push()} and goes out in one of two ways.  It I{flows}: each chunk goes to the
+'data' listeners as it comes.  Or it is I{read}: a 'readable' event says that there is something,
+and the application calls C{read()}.  What nobody takes is kept in a buffer, and when the buffer
+is past the high water mark the source is stopped.
+
+The source is one that pushes by itself, a socket: C{_read()} starts it, C{push()} returning
+False stops it, and then C{_read()} is called again when there is room.  (Node calls C{_read()}
+after every push, which costs a tick per chunk and is of use only to sources that give one chunk
+for each call.  The events are the same.)
+
+The 'readable' event is owed in three small steps, which are Node's: it is I{needed} when a reader
+found the buffer empty; it is I{announced} from the push that has something until its tick; a
+C{read()} in between takes the announcement back, so that a later push announces anew.
+
+A stream that was destroyed gives no more data, although Node's goes on with what its buffer
+holds: whoever destroys a connection because of what came first must not be given the rest.
+
+Source: https://nodejs.org/api/stream.html#readable-streams
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from txnodetls.errors import invalidArgType, outOfRange
+from txnodetls.streams.encodings import Decoder, decoderFor, encodeText
+from txnodetls.streams.life import StreamLife, streamError
+from txnodetls.streams.pipe import Pipe
+from txnodetls.streams.states import (
+    ABANDONED,
+    ALIVE,
+    DESTROYED,
+    DRY,
+    END_EMITTED,
+    ENDED,
+    FLOWING,
+    HELD,
+    NEW,
+    OVER,
+    PAUSE,
+    READ_OPEN,
+    RESUME,
+    RUNNING,
+    STARTING,
+    STOPPED,
+    UNASKED,
+    UNDECIDED,
+    Flow,
+    Reading,
+    Request,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from txnodetls.streams.emitter import Listener
+
+__all__ = ["CHUNK_TYPES", "ReadHalf"]
+
+CHUNK_TYPES = "of type string or an instance of Buffer, TypedArray, or DataView"
+
+_LARGEST_MARK = 1 << 30
+
+
+class ReadHalf(StreamLife):
+    """Node's C{Readable}, as one half of L{txnodetls.streams.Duplex}."""
+
+    __slots__ = (
+        "_readAnnounced",
+        "_readAwaited",
+        "_readByListener",
+        "_readChunks",
+        "_readDecoder",
+        "_readFlow",
+        "_readLength",
+        "_readMark",
+        "_readNeeded",
+        "_readOffset",
+        "_readPipes",
+        "_readRequest",
+        "_readResuming",
+        "_readSource",
+        "_readState",
+    )
+
+    def _initReading(self, mark: int) -> None:
+        self._readState: Reading = READ_OPEN
+        self._readSource: Source = NEW
+        self._readFlow: Flow = UNDECIDED
+        self._readRequest: Request = UNASKED
+        self._readMark = mark
+        self._readLength = 0
+        # Made with the first chunk that has to wait: most streams never need it.
+        self._readChunks: deque[bytes | str] | None = None
+        self._readOffset = 0  # how much of the first chunk is gone
+        self._readDecoder: Decoder | None = None
+        self._readNeeded = False
+        self._readAnnounced = False
+        self._readByListener = False  # a 'readable' listener is there, or was a tick ago
+        self._readResuming = False
+        self._readPipes: tuple[Pipe, ...] = ()
+        self._readAwaited: set[Pipe] | None = None  # those whose destination is full
+
+    @property
+    def readable(self) -> bool:
+        """Neither ended nor destroyed."""
+        return self._life < DESTROYED and not self._errorEmitted and self._readState < END_EMITTED
+
+    @property
+    def readableFlowing(self) -> bool | None:
+        """True: data flows; False: paused, or read by a 'readable' listener; None: undecided."""
+        return cast("bool | None", self._readFlow.value)
+
+    @property
+    def readableEnded(self) -> bool:
+        """'end' was emitted."""
+        return self._readState is END_EMITTED
+
+    @property
+    def readableAborted(self) -> bool:
+        """Destroyed, or broken, before 'end'."""
+        return self._life is not ALIVE and self._readState is not END_EMITTED
+
+    @property
+    def readableLength(self) -> int:
+        """How much is in the buffer: bytes, or characters if an encoding is set."""
+        return self._readLength
+
+    @property
+    def readableHighWaterMark(self) -> int:
+        """From how much in the buffer on the source is stopped."""
+        return self._readMark
+
+    @property
+    def readableEncoding(self) -> str | None:
+        """The encoding that was set, by Node's normal name, or None."""
+        return None if self._readDecoder is None else self._readDecoder.encoding
+
+    @property
+    def readableObjectMode(self) -> bool:
+        """Always False: this is a stream of bytes."""
+        return False
+
+    # For the application
+
+    def read(self, n: int | None = None) -> bytes | str | None:
+        """
+        Take from the buffer.
+
+        What is taken is emitted as 'data', too.
+
+        @param n: how much; without it, all there is (or, while data flows, one chunk).
+        @return: exactly C{n}, or at the end what is left; None if there is less than that.
+        @raise NodeRangeError: C{ERR_OUT_OF_RANGE}: C{n} is more than 1 GiB.
+        """
+        if n is not None and n > self._readMark:
+            self._readMark = _raisedMark(n)
+        if n != 0:
+            self._readAnnounced = False
+        elif self._readNeeded and self._hasNews():
+            # Only asked to look: somebody waits for 'readable', and there is something.
+            if self._readLength == 0:
+                self._endReading()
+            else:
+                self._announce()
+            return None
+        count = self._howMuch(n)
+        if count == 0 and self._readState is not READ_OPEN:
+            if self._readLength == 0:
+                self._endReading()
+            return None
+        if self._startIfWanted(count):
+            count = self._howMuch(n)
+        return self._takeAndEmit(n, count)
+
+    def pause(self) -> Self:
+        """Stop the 'data' events.  Data still comes into the buffer, up to its mark."""
+        if self._readFlow is not HELD:
+            self._readFlow = HELD
+            if self._life is not OVER:
+                self._fire("pause")
+        self._readRequest = PAUSE
+        return self
+
+    def resume(self) -> Self:
+        """Let data flow: to the 'data' listeners, or if there are none, away."""
+        if self._readFlow is not FLOWING:
+            self._readFlow = HELD if self._readByListener else FLOWING
+            self._readAwaited = None
+            if not self._readResuming:
+                self._readResuming = True
+                self._ticks.nextTick(self._resumeNow)
+        self._readRequest = RESUME
+        return self
+
+    def isPaused(self) -> bool:
+        """C{pause()} was called last, or a 'readable' listener holds the flow."""
+        return self._readRequest is PAUSE or self._readFlow is HELD
+
+    def setEncoding(self, encoding: str | None = None) -> Self:
+        """
+        Give C{str} from now on, decoded across the borders of chunks.
+
+        @param encoding: any of Node's; None is utf8.
+        @raise NodeTypeError: C{ERR_UNKNOWN_ENCODING}.
+        """
+        decoder = self._readDecoder = decoderFor(encoding)
+        waiting = b"" if self._readLength == 0 else self._take(self._readLength)
+        text = waiting if isinstance(waiting, str) else decoder.decode(waiting)
+        self._readLength = len(text)
+        if text:
+            self._readChunks = deque([text])
+        return self
+
+    def unshift(
+        self, chunk: bytes | bytearray | memoryview | str | None, encoding: str | None = None
+    ) -> bool:
+        """
+        Put back at the front what was read too much.
+
+        @param chunk: None ends the stream, as in C{push}.
+        @return: whether the buffer is below its mark.
+        """
+        if chunk is None:
+            self._endOfSource()
+            return False
+        data = self._asChunk(chunk, encoding)
+        if data is None:
+            return False
+        if data:
+            text = None
+            if self._readDecoder is not None:
+                fresh = decoderFor(self._readDecoder.encoding)
+                text = fresh.decode(data) + fresh.end()
+            if self._readState is END_EMITTED:
+                self._errorOrDestroy(streamError("ERR_STREAM_UNSHIFT_AFTER_END_EVENT"))
+            elif self._life is not ALIVE:
+                return False
+            else:
+                self._addChunk(data if text is None else text, True)
+        return self._hasRoom()
+
+    def pipe(self, destination: Any, options: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """
+        Write all data to C{destination}, no faster than it takes it.
+
+        @param destination: any stream with Node's methods.
+        @param options: C{end}: end it when this stream ends; True unless given.
+        @return: C{destination}, so that pipes can be strung together.
+        """
+        ends = {**(options or {}), **more}.get("end", True) is not False
+        pipe = Pipe(self, destination, ends)
+        self._readPipes = (*self._readPipes, pipe)
+        pipe.open()
+        return destination
+
+    def unpipe(self, destination: Any = None) -> Self:
+        """Undo C{pipe(destination)}; without an argument, all of them."""
+        if destination is None:
+            undone, self._readPipes = self._readPipes, ()
+        else:
+            undone = tuple(p for p in self._readPipes if p.destination is destination)[:1]
+            self._readPipes = tuple(p for p in self._readPipes if p not in undone)
+        if undone and not self._readPipes:
+            self.pause()
+        for pipe in undone:
+            pipe.close()
+        return self
+
+    # Listening changes how data flows.
+
+    def on(self, eventName: Hashable, listener: Listener) -> Self:
+        """
+        Call C{listener} at each C{eventName} from now on.
+
+        The first for 'data' lets data flow, unless it was paused; one for 'readable' stops the
+        flow and is called when there is something to C{read()}, or the end.
+        """
+        super().on(eventName, listener)
+        if eventName == "data":
+            if "readable" in self._events:
+                self._readByListener = True
+            if self._readFlow is not HELD:
+                self.resume()
+        elif eventName == "readable":
+            self._holdForListener()
+        return self
+
+    def removeListener(self, eventName: Hashable, listener: Listener) -> Self:
+        """Take C{listener} away again; without one for 'readable', data can flow again."""
+        super().removeListener(eventName, listener)
+        if eventName == "readable":
+            # Not at once, or once('readable') would let data flow between two events.
+            self._ticks.nextTick(self._listenersChanged)
+        return self
+
+    def removeAllListeners(self, *eventNames: Hashable) -> Self:
+        """Take away all listeners of one event; without an argument, of every event."""
+        super().removeAllListeners(*eventNames)
+        if not eventNames or eventNames[0] == "readable":
+            self._ticks.nextTick(self._listenersChanged)
+        return self
+
+    def _holdForListener(self) -> None:
+        if self._readState is END_EMITTED or self._readByListener:
+            return
+        self._readByListener = True
+        self._readNeeded = True
+        self._readFlow = HELD
+        self._readAnnounced = False
+        if self._readLength:
+            self._announce()
+        elif self._readSource not in (STARTING, RUNNING):
+            self._ticks.nextTick(self.read, 0)
+
+    def _listenersChanged(self) -> None:
+        self._readByListener = "readable" in self._events
+        if self._readResuming and self._readRequest is RESUME:
+            self._readFlow = FLOWING  # or the resume under way would not flow
+        elif "data" in self._events:
+            self.resume()
+        elif not self._readByListener:
+            self._readFlow = UNDECIDED
+
+    # For the subclass
+
+    def _read(self) -> None:
+        """
+        There is room: (re)start the source, which then calls L{push} until that returns False.
+        """
+        raise streamError("ERR_METHOD_NOT_IMPLEMENTED", "_read()")
+
+    def push(
+        self, chunk: bytes | bytearray | memoryview | str | None, encoding: str | None = None
+    ) -> bool:
+        """
+        Data has come from the source; None is its end.
+
+        @return: False: there is enough for now; stop the source until C{_read()} is called.
+        """
+        if (
+            self._readSource is RUNNING
+            and self._readFlow is FLOWING
+            and chunk.__class__ is bytes
+            and not self._readLength
+            and self._readDecoder is None
+            and "data" in self._events
+            and chunk
+        ):
+            # The straight way: nothing is kept, nothing is scheduled.
+            self._fire("data", chunk)
+            return self._readSource is RUNNING
+        if chunk is None:
+            self._endOfSource()
+            return False
+        return self._pushByBuffer(chunk, encoding)
+
+    def _pushByBuffer(
+        self, chunk: bytes | bytearray | memoryview | str, encoding: str | None
+    ) -> bool:
+        data = self._asChunk(chunk, encoding)
+        if data is None:
+            return False
+        if data:
+            if self._readState is not READ_OPEN:
+                if self._readState is not ABANDONED:
+                    self._errorOrDestroy(streamError("ERR_STREAM_PUSH_AFTER_EOF"))
+                return False
+            if self._life is not ALIVE:
+                return False
+            decoder = self._readDecoder
+            decoded = data if decoder is None else decoder.decode(data)
+            if decoded:
+                self._addChunk(decoded, False)
+        if self._hasRoom():
+            return True
+        if self._readSource is not DRY:
+            self._readSource = STOPPED
+        return False
+
+    def _asChunk(self, chunk: object, encoding: str | None) -> bytes | None:
+        """The bytes of a chunk; None, and an error, if it is nothing of the kind."""
+        if chunk.__class__ is bytes:
+            return chunk
+        if isinstance(chunk, str):
+            return encodeText(chunk, encoding or "utf8")
+        if isinstance(chunk, (bytes, bytearray, memoryview)):
+            return bytes(chunk)
+        self._errorOrDestroy(invalidArgType("chunk", CHUNK_TYPES, chunk))
+        return None
+
+    def _addChunk(self, chunk: bytes | str, first: bool) -> None:
+        if (
+            self._readFlow is FLOWING
+            and not self._readLength
+            and self._readSource is not NEW
+            and self._readSource is not STARTING
+            and "data" in self._events
+        ):
+            self._fire("data", chunk)
+            return
+        self._readLength += len(chunk)
+        chunks = self._readChunks
+        if chunks is None:
+            chunks = self._readChunks = deque()
+        if first:
+            if self._readOffset:
+                chunks[0] = chunks[0][self._readOffset :]
+                self._readOffset = 0
+            chunks.appendleft(chunk)
+        else:
+            chunks.append(chunk)
+        if self._readNeeded:
+            self._announce()
+
+    def _hasRoom(self) -> bool:
+        return (
+            self._readState is READ_OPEN
+            and self._life is ALIVE
+            and (self._readLength < self._readMark or not self._readLength)
+        )
+
+    def _endOfSource(self) -> None:
+        if self._readState is not READ_OPEN or self._life >= DESTROYED:
+            return
+        if self._readDecoder is not None:
+            rest = self._readDecoder.end()
+            if rest:
+                if self._readChunks is None:
+                    self._readChunks = deque()
+                self._readChunks.append(rest)
+                self._readLength += len(rest)
+        waits = self._readSource is NEW or self._readSource is STARTING
+        self._readState = ENDED
+        self._readSource = DRY
+        if waits:
+            self._announce()
+        else:
+            self._readNeeded = False
+            self._readAnnounced = True
+            self._emitReadable()
+
+    # How data gets out of the buffer
+
+    def _hasNews(self) -> bool:
+        if self._readState is not READ_OPEN:
+            return True
+        if self._readMark:
+            return self._readLength >= self._readMark
+        return self._readLength > 0
+
+    def _howMuch(self, n: int | None) -> int:
+        length = self._readLength
+        if n is None:
+            if length and self._readFlow is FLOWING and self._readChunks:
+                return len(self._readChunks[0]) - self._readOffset
+            return length
+        if n <= 0 or (length == 0 and self._readState is not READ_OPEN):
+            return 0
+        if n <= length:
+            return n
+        return length if self._readState is not READ_OPEN else 0
+
+    def _startIfWanted(self, count: int) -> bool:
+        """Start the source if, with C{count} taken, there is room; whether it was started."""
+        wanted = (
+            self._readNeeded or self._readLength == 0 or self._readLength - count < self._readMark
+        )
+        if not wanted or self._life is not ALIVE:
+            return False
+        if self._readSource is not NEW and self._readSource is not STOPPED:
+            return False
+        self._readSource = STARTING
+        if self._readLength == 0:
+            self._readNeeded = True
+        try:
+            self._read()
+        except Exception as error:
+            self._errorOrDestroy(error)
+        if self._readSource is STARTING:
+            self._readSource = RUNNING
+        return True
+
+    def _takeAndEmit(self, asked: int | None, count: int) -> bytes | str | None:
+        chunk = None
+        if count > 0:
+            chunk = self._take(count)
+            self._readLength -= count
+        else:
+            count = 0
+            if self._readLength <= self._readMark:
+                self._readNeeded = True
+        if self._readLength == 0:
+            if self._readState is READ_OPEN:
+                self._readNeeded = True
+            elif asked != count:
+                self._endReading()
+        if chunk is not None and not self._errorEmitted and self._life < DESTROYED:
+            self._fire("data", chunk)
+        return chunk
+
+    def _take(self, count: int) -> bytes | str:
+        chunks = cast("deque[bytes | str]", self._readChunks)
+        first, offset = chunks[0], self._readOffset
+        available = len(first) - offset
+        if count < available:
+            # By an offset: to cut the rest anew each time would cost its square in time.
+            self._readOffset = offset + count
+            return first[offset : offset + count]
+        self._readOffset = 0
+        chunks.popleft()
+        if offset:
+            first = first[offset:]
+        if count == available:
+            return first
+        pieces: list[Any] = [first]
+        count -= available
+        while chunks and count >= len(chunks[0]):
+            piece = chunks.popleft()
+            pieces.append(piece)
+            count -= len(piece)
+        if count:
+            pieces.append(chunks[0][:count])
+            self._readOffset = count
+        return first[:0].join(pieces)
+
+    # The events
+
+    def _announce(self) -> None:
+        self._readNeeded = False
+        if not self._readAnnounced:
+            self._readAnnounced = True
+            self._ticks.nextTick(self._emitReadable)
+
+    def _emitReadable(self) -> None:
+        if self._life is ALIVE and (self._readLength or self._readState is not READ_OPEN):
+            self._fire("readable")
+            self._readAnnounced = False
+        if (
+            self._readFlow is not FLOWING
+            and self._readState is READ_OPEN
+            and self._readLength <= self._readMark
+        ):
+            self._readNeeded = True
+        self._flow()
+
+    def _resumeNow(self) -> None:
+        if self._life is OVER:
+            return
+        if self._readSource is not RUNNING and self._readSource is not STARTING:
+            self.read(0)
+        self._readResuming = False
+        self._fire("resume")
+        self._flow()
+        if (
+            self._readFlow is FLOWING
+            and self._readSource is not RUNNING
+            and self._readSource is not STARTING
+        ):
+            self.read(0)
+
+    def _flow(self) -> None:
+        while self._readFlow is FLOWING and self.read() is not None:
+            pass
+
+    def _endReading(self) -> None:
+        if self._readState < END_EMITTED:
+            self._readState = ENDED
+            self._readSource = DRY
+            self._ticks.nextTick(self._emitEnd)
+
+    def _emitEnd(self) -> None:
+        if (
+            self._readState is ENDED  # and nothing was put back since
+            and not self._readLength
+            and self._errored is None
+            and self._life is not OVER
+        ):
+            self._readState = END_EMITTED
+            self._fire("end")
+            self._afterEnd()
+
+    def _afterEnd(self) -> None:
+        raise NotImplementedError
+
+    def _abandonReading(self) -> None:
+        self._readSource = DRY
+        if self._readLength:
+            self._readState = ABANDONED
+            self._readLength = self._readOffset = 0
+        self._readChunks = None
+
+
+def _raisedMark(n: int) -> int:
+    """The next power of two, so that the mark does not creep up in small steps."""
+    if n > _LARGEST_MARK:
+        raise outOfRange("size", "<= 1GiB", n)
+    return 1 << (n - 1).bit_length()
