@@ -1,0 +1,286 @@
+"""
+A certificate taken apart.
+
+What is read at once is only the frame: where the serial number, the names,
+the times, the key and the extensions lie.  Each of them is read when it is
+asked for, so that one broken extension costs that extension and no more;
+OpenSSL, too, accepts a certificate without having looked into its extensions.
+
+Source: RFC 5280, 4.1 and 4.2; OpenSSL, C{crypto/x509/v3_purp.c}.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+from txnodetls.errors import NodeError
+from txnodetls.pki import der
+from txnodetls.pki.names import Name, canonicalName, readName
+from txnodetls.pki.objects import dotted
+from txnodetls.pki.x509text import GeneralName, readGeneralNames, usageList
+
+__all__ = ["Extension", "Fields", "KEY_CERT_SIGN", "DIGITAL_SIGNATURE"]
+
+_VERSION = 0xA0
+_EXTENSIONS = 0xA3
+
+_SUBJECT_KEY_ID = "2.5.29.14"
+_KEY_USAGE = "2.5.29.15"
+_ALT_NAME = "2.5.29.17"
+_ISSUER_ALT_NAME = "2.5.29.18"
+_BASIC_CONSTRAINTS = "2.5.29.19"
+_AUTHORITY_KEY_ID = "2.5.29.35"
+_EXTENDED_KEY_USAGE = "2.5.29.37"
+_ACCESS = "1.3.6.1.5.5.7.1.1"
+_PROXY = "1.3.6.1.5.5.7.1.14"
+
+KEY_CERT_SIGN = 0x04
+DIGITAL_SIGNATURE = 0x80
+
+
+class Extension(NamedTuple):
+    """
+    An extension.
+
+    @ivar critical: whether it must be understood.
+    @ivar value: its encoded value.
+    @ivar repeated: whether the certificate has more than one of the kind; this is the first.
+    """
+
+    critical: bool
+    value: bytes
+    repeated: bool
+
+
+class AuthorityKey(NamedTuple):
+    """Which key signed: its identifier, or its certificate's issuer and serial number."""
+
+    identifier: bytes | None
+    issuer: Name | None
+    serial: int | None
+
+
+class Fields:
+    """
+    The fields of one certificate.
+
+    @param encoded: the certificate in DER.
+
+    @raise NodeError: its frame is broken.
+    """
+
+    def __init__(self, encoded: bytes) -> None:
+        whole = der.only(encoded, der.SEQUENCE)
+        body, algorithm, signature, *_ = (*der.children(whole), None, None, None)
+        self.raw = encoded
+        self.signed = der.expect(body, der.SEQUENCE).encoding
+        self.algorithm = der.expect(algorithm, der.SEQUENCE)
+        self._signature = der.expect(signature, der.BIT_STRING)
+        parts = list(der.children(der.expect(body, der.SEQUENCE)))
+        self.version = 1
+        if parts and parts[0].tag == _VERSION:
+            self.version = 1 + readInteger(der.only(parts.pop(0).value, der.INTEGER))
+        if len(parts) < 6:
+            raise der.malformed("field missing")
+        self._serial = der.expect(parts[0], der.INTEGER)
+        self.innerAlgorithm = der.expect(parts[1], der.SEQUENCE)
+        self._issuer = der.expect(parts[2], der.SEQUENCE)
+        self._subject = der.expect(parts[4], der.SEQUENCE)
+        self.key = der.expect(parts[5], der.SEQUENCE)
+        times = [*der.children(der.expect(parts[3], der.SEQUENCE)), None, None]
+        self.notBefore = der.expect(times[0], der.UTC_TIME, der.GENERALIZED_TIME)
+        self.notAfter = der.expect(times[1], der.UTC_TIME, der.GENERALIZED_TIME)
+        self.extensions = _readExtensions([each for each in parts[6:] if each.tag == _EXTENSIONS])
+
+    @cached_property
+    def serial(self) -> int:
+        """The serial number, which may be negative and may be huge."""
+        return readInteger(self._serial)
+
+    @cached_property
+    def subject(self) -> Name:
+        """Who it is for."""
+        return readName(self._subject)
+
+    @cached_property
+    def issuer(self) -> Name:
+        """Who issued it."""
+        return readName(self._issuer)
+
+    @cached_property
+    def canonicalSubject(self) -> object:
+        """The subject, as names are compared."""
+        return canonicalName(self.subject)
+
+    @cached_property
+    def canonicalIssuer(self) -> object:
+        """The issuer, as names are compared."""
+        return canonicalName(self.issuer)
+
+    @property
+    def signature(self) -> bytes:
+        """The octets of the signature."""
+        return self._signature.value[1:]
+
+    @property
+    def access(self) -> bytes | None:
+        """The value of "authority information access", or None."""
+        found = self.extensions.get(_ACCESS)
+        return None if found is None else found.value
+
+    @cached_property
+    def altNames(self) -> list[GeneralName] | None:
+        """
+        The alternative names; None without the extension.
+
+        @raise NodeError: the extension is broken.
+        """
+        found = self.extensions.get(_ALT_NAME)
+        return None if found is None else readGeneralNames(found.value)
+
+    @cached_property
+    def extendedUsages(self) -> list[str] | None:
+        """
+        The purposes it is good for, in dotted numbers; None without the extension.
+
+        @raise NodeError: the extension is broken, or there are two.
+        """
+        found = self._sole(_EXTENDED_KEY_USAGE)
+        return None if found is None else usageList(found)
+
+    @cached_property
+    def usage(self) -> int | None:
+        """
+        The bits of "key usage", the first octet of them; None without the extension.
+
+        @raise NodeError: the extension is broken, empty, or there are two.
+        """
+        found = self._sole(_KEY_USAGE)
+        if found is None:
+            return None
+        octets = der.only(found, der.BIT_STRING).value
+        if not octets or octets[0] > 7:
+            raise der.malformed("invalid bit string bits left")
+        bits = int.from_bytes(octets[1:3].ljust(2, b"\0"), "big")
+        if not bits:
+            raise der.malformed("no key usage")
+        return bits >> 8
+
+    @cached_property
+    def isCA(self) -> bool:
+        """Whether "basic constraints" says so, "key usage" allows it, and all else is sound."""
+        if not self.isSound or self._constraints is not True:
+            return False
+        return self.usage is None or bool(self.usage & KEY_CERT_SIGN)
+
+    @cached_property
+    def isProxy(self) -> bool:
+        """Whether it is a proxy certificate (RFC 3820)."""
+        return _PROXY in self.extensions
+
+    @cached_property
+    def isSound(self) -> bool:
+        """Whether the extensions that OpenSSL judges a certificate by can be read."""
+        try:
+            _ = self.usage, self.extendedUsages, self._constraints, self.authorityKey
+            _ = self.subjectKey
+            for each in (_ALT_NAME, _ISSUER_ALT_NAME):
+                value = self._sole(each)
+                if value is not None:
+                    readGeneralNames(value)
+        except NodeError:
+            return False
+        return True
+
+    @cached_property
+    def subjectKey(self) -> bytes | None:
+        """The identifier of its key, or None."""
+        found = self._sole(_SUBJECT_KEY_ID)
+        return None if found is None else der.content(_string(found))
+
+    @cached_property
+    def authorityKey(self) -> AuthorityKey:
+        """Which key signed it, as far as it says so."""
+        found = self._sole(_AUTHORITY_KEY_ID)
+        identifier = issuer = serial = None
+        if found is not None:
+            for part in der.children(der.only(found, der.SEQUENCE)):
+                if part.tag & ~0x20 == 0x80:
+                    identifier = der.content(part)
+                elif part.tag == 0xA1:
+                    wrapped = der.encode(der.SEQUENCE, part.value)
+                    names = [n.directory for n in readGeneralNames(wrapped) if n.kind == 0xA4]
+                    issuer = names[0] if names else None
+                elif part.tag == 0x82:
+                    serial = readInteger(part)
+                else:
+                    raise der.malformed("wrong tag")
+        return AuthorityKey(identifier, issuer, serial)
+
+    @cached_property
+    def _constraints(self) -> bool | None:
+        """Whether "basic constraints" says that it is an authority; None if it says nothing."""
+        found = self._sole(_BASIC_CONSTRAINTS)
+        if found is None:
+            return None
+        parts = list(der.children(der.only(found, der.SEQUENCE)))
+        authority = False
+        if parts and parts[0].tag == der.BOOLEAN:
+            authority = readBoolean(parts.pop(0))
+        if parts and readInteger(der.expect(parts.pop(0), der.INTEGER)) < 0:
+            raise der.malformed("illegal negative value")
+        if parts:
+            raise der.malformed("sequence length mismatch")
+        return authority
+
+    def _sole(self, identifier: str) -> bytes | None:
+        found = self.extensions.get(identifier)
+        if found is None:
+            return None
+        if found.repeated:
+            raise der.malformed("duplicate extension")
+        return found.value
+
+
+def readInteger(found: der.Element) -> int:
+    """
+    A whole number, of any size and sign.
+
+    @raise NodeError: it has no octets.
+    """
+    if found.start == found.stop:
+        raise der.malformed("illegal zero content")
+    return int.from_bytes(found.value, "big", signed=True)
+
+
+def readBoolean(found: der.Element) -> bool:
+    """
+    True or false; every octet but zero is true.
+
+    @raise NodeError: it has not one octet.
+    """
+    if found.stop - found.start != 1:
+        raise der.malformed("boolean is wrong length")
+    return found.data[found.start] != 0
+
+
+def _string(value: bytes) -> der.Element:
+    return der.only(value, der.OCTET_STRING, der.OCTET_STRING | 0x20)
+
+
+def _readExtensions(wrapped: list[der.Element]) -> dict[str, Extension]:
+    found: dict[str, Extension] = {}
+    for wrapper in wrapped:
+        for each in der.children(der.only(wrapper.value, der.SEQUENCE)):
+            parts = list(der.children(der.expect(each, der.SEQUENCE)))
+            critical = len(parts) == 3 and readBoolean(der.expect(parts.pop(1), der.BOOLEAN))
+            if len(parts) != 2:
+                raise der.malformed("sequence length mismatch")
+            identifier = dotted(der.expect(parts[0], der.OBJECT).value)
+            value = der.content(der.expect(parts[1], der.OCTET_STRING, der.OCTET_STRING | 0x20))
+            if identifier in found:
+                found[identifier] = found[identifier]._replace(repeated=True)
+            else:
+                found[identifier] = Extension(critical, value, False)
+    return found

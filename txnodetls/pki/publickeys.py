@@ -1,0 +1,200 @@
+"""
+The public key in a certificate, as Node's certificate object shows it.
+
+An RSA key shows its modulus and exponent, an elliptic curve's its point and
+the curve's names, any other key nothing.  The numbers are read here, from the
+encoding: what cryptography would rather not load (a short or odd exponent, an
+old curve) has to be shown all the same.
+
+Source: RFC 3279, RFC 5480, RFC 4055; Node's documentation, "Certificate object".
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from txnodetls.pki import der
+from txnodetls.pki.objects import CURVES, dotted
+
+__all__ = ["PSS", "algorithmParts", "keyKind", "keyObject", "readPSS"]
+
+_RSA = "1.2.840.113549.1.1.1"
+_RSA_ENCODED = bytes.fromhex("06092a864886f70d010101")
+_NULL = b"\x05\x00"
+_KINDS = {
+    _RSA: "RSA",
+    "1.2.840.113549.1.1.10": "RSA-PSS",
+    "1.2.840.10045.2.1": "EC",
+    "1.2.840.10040.4.1": "DSA",
+    "1.3.101.110": "X25519",
+    "1.3.101.111": "X448",
+    "1.3.101.112": "ED25519",
+    "1.3.101.113": "ED448",
+}
+_WORD = (1 << 64) - 1
+
+_SHA1 = "1.3.14.3.2.26"
+_MGF1 = "1.2.840.113549.1.1.8"
+_MGF1_ENCODED = bytes.fromhex("06092a864886f70d010108")
+_HASHES = {
+    _SHA1: "SHA1",
+    "2.16.840.1.101.3.4.2.4": "SHA224",
+    "2.16.840.1.101.3.4.2.1": "SHA256",
+    "2.16.840.1.101.3.4.2.2": "SHA384",
+    "2.16.840.1.101.3.4.2.3": "SHA512",
+    "2.16.840.1.101.3.4.2.5": "SHA512_224",
+    "2.16.840.1.101.3.4.2.6": "SHA512_256",
+}
+_DEFAULT_SALT = 20
+_MAX_SALT = 65536  # far beyond any key; keeps a hostile number small
+
+
+class PSS(NamedTuple):
+    """
+    The parameters of an RSA-PSS signature, or those that a key allows.
+
+    @ivar hash: the hash of the message: C{SHA256} and so on.
+    @ivar maskHash: the hash of the mask.
+    @ivar salt: the length of the salt in octets.
+    """
+
+    hash: str
+    maskHash: str
+    salt: int
+
+
+def keyKind(key: der.Element) -> str | None:
+    """
+    OpenSSL's name of the kind of key: RSA, RSA-PSS, EC, DSA, ED25519 ...; None if unknown.
+
+    @param key: the SubjectPublicKeyInfo.
+    @raise NodeError: it is broken.
+    """
+    algorithm, _ = _parts(key)
+    return _KINDS.get(algorithmParts(algorithm)[0])
+
+
+def keyObject(key: der.Element) -> dict[str, Any]:
+    """
+    What the certificate object has of a key: C{modulus exponent pubkey bits}, or C{pubkey bits
+    asn1Curve nistCurve}, or nothing.
+
+    @param key: the SubjectPublicKeyInfo.
+    @raise NodeError: it is broken.
+    """
+    algorithm, octets = _parts(key)
+    identifier, parameters = algorithmParts(algorithm)
+    kind = _KINDS.get(identifier)
+    if kind == "RSA":
+        return _rsaObject(octets, _NULL)
+    if kind == "RSA-PSS":
+        # Node shows the key of plain RSA with the parameters of PSS.
+        return _rsaObject(octets, b"" if parameters is None else _encodePSS(readPSS(parameters)))
+    if kind == "EC":
+        return _curveObject(parameters, octets)
+    return {}
+
+
+def algorithmParts(algorithm: der.Element) -> tuple[str, der.Element | None]:
+    """
+    Identifier, in dotted numbers, and parameters of an AlgorithmIdentifier.
+
+    @raise NodeError: it is broken.
+    """
+    identifier, parameters, *_ = (*der.children(algorithm), None, None)
+    return dotted(der.expect(identifier, der.OBJECT).value), parameters
+
+
+def readPSS(parameters: der.Element | None) -> PSS:
+    """
+    The parameters of RSA-PSS, with the defaults of RFC 4055 for what is not there.
+
+    @raise NodeError: they are broken, or name what nobody knows.
+    """
+    found = PSS("SHA1", "SHA1", _DEFAULT_SALT)
+    for part in der.children(der.expect(parameters, der.SEQUENCE)):
+        inside = der.only(part.value, der.SEQUENCE if part.tag < 0xA2 else der.INTEGER)
+        if part.tag == 0xA0:
+            found = found._replace(hash=_hashName(inside))
+        elif part.tag == 0xA1:
+            mask, hashed = algorithmParts(inside)
+            if mask != _MGF1:
+                raise der.malformed("unsupported mask algorithm")
+            found = found._replace(maskHash=_hashName(der.expect(hashed, der.SEQUENCE)))
+        elif part.tag == 0xA2:
+            found = found._replace(salt=int.from_bytes(inside.value, "big", signed=True))
+            if not 0 <= found.salt <= _MAX_SALT:
+                raise der.malformed("invalid salt length")
+        elif part.tag != 0xA3 or inside.value != b"\x01":
+            raise der.malformed("invalid trailer")
+    return found
+
+
+def _hashName(algorithm: der.Element) -> str:
+    name = _HASHES.get(algorithmParts(algorithm)[0])
+    if name is None:
+        raise der.malformed("unsupported digest")
+    return name
+
+
+def _encodePSS(parameters: PSS) -> bytes:
+    """The parameters as OpenSSL writes them: without defaults, without NULL."""
+    parts = b""
+    if parameters.hash != "SHA1":
+        parts += der.encode(0xA0, _encodeHash(parameters.hash))
+    if parameters.maskHash != "SHA1":
+        mask = der.encode(der.SEQUENCE, _MGF1_ENCODED + _encodeHash(parameters.maskHash))
+        parts += der.encode(0xA1, mask)
+    if parameters.salt != _DEFAULT_SALT:
+        salt = parameters.salt.to_bytes(parameters.salt.bit_length() // 8 + 1, "big")
+        parts += der.encode(0xA2, der.encode(der.INTEGER, salt))
+    return der.encode(der.SEQUENCE, parts)
+
+
+def _encodeHash(name: str) -> bytes:
+    numbers = next(each for each, known in _HASHES.items() if known == name)
+    return der.encode(der.SEQUENCE, der.encode(der.OBJECT, _objectOctets(numbers)))
+
+
+def _objectOctets(numbers: str) -> bytes:
+    first, second, *others = map(int, numbers.split("."))
+    found = bytearray()
+    for number in (first * 40 + second, *others):
+        septets = [number & 0x7F]
+        while number := number >> 7:
+            septets.append(number & 0x7F | 0x80)
+        found += bytes(reversed(septets))
+    return bytes(found)
+
+
+def _parts(key: der.Element) -> tuple[der.Element, bytes]:
+    algorithm, string, *_ = (*der.children(key), None, None)
+    octets = der.expect(string, der.BIT_STRING).value
+    return der.expect(algorithm, der.SEQUENCE), octets[1:]
+
+
+def _rsaObject(octets: bytes, parameters: bytes) -> dict[str, Any]:
+    modulus, exponent, *_ = (*der.children(der.only(octets, der.SEQUENCE)), None, None)
+    # OpenSSL reads these two as numbers without a sign.
+    n = int.from_bytes(der.expect(modulus, der.INTEGER).value, "big")
+    e = int.from_bytes(der.expect(exponent, der.INTEGER).value, "big")
+    return {
+        "modulus": f"{n:X}",
+        "exponent": f"0x{min(e, _WORD):x}",
+        "pubkey": der.encode(
+            der.SEQUENCE,
+            der.encode(der.SEQUENCE, _RSA_ENCODED + parameters)
+            + der.encode(der.BIT_STRING, b"\x00" + octets),
+        ),
+        "bits": n.bit_length(),
+    }
+
+
+def _curveObject(parameters: der.Element | None, point: bytes) -> dict[str, Any]:
+    curve = CURVES.get(dotted(der.expect(parameters, der.OBJECT).value))
+    if curve is None:
+        return {}
+    found: dict[str, Any] = {"pubkey": point, "bits": curve.bits, "asn1Curve": curve.name}
+    if curve.nist is not None:
+        found["nistCurve"] = curve.nist
+    return found
