@@ -1,0 +1,78 @@
+"""`docs/node-parity.md` tells the truth: what it calls done is there, the tests it names exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+import txnodetls as tls
+from tests.support import PROJECT
+
+PAGE = (PROJECT / "docs" / "node-parity.md").read_text()
+STATUSES = {"done", "differs", "pending", "refused"}
+
+
+def rows(heading: str) -> list[tuple[str, str, str]]:
+    """The rows of the table under a heading: member, status, remark."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    return [(row[0], row[1], row[2]) for row in cells[2:] if len(row) == 3]
+
+
+TABLES = [
+    title
+    for title in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+    if title != "What documents say and Node 24 does not"
+]
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_row_has_a_status(heading: str) -> None:
+    table = rows(heading)
+    assert table
+    assert {status for _, status, _ in table} <= STATUSES
+
+
+def members(heading: str) -> list[str]:
+    """The names of what is called done under a heading, options and events left out."""
+    return [
+        name
+        for cell, status, _ in rows(heading)
+        if status in ("done", "differs") and not cell.startswith(("option", "'"))
+        for name in re.findall(r"`([A-Za-z]\w*)(?:\([^`]*\))?`", cell)
+    ]
+
+
+@pytest.mark.parametrize("name", members("The module"))
+def test_a_member_of_the_module_that_is_called_done_is_there(name: str) -> None:
+    assert hasattr(tls, name)
+
+
+@pytest.mark.parametrize("name", members("`Server`"))
+def test_a_member_of_server_that_is_called_done_is_there(name: str) -> None:
+    assert hasattr(tls.Server({}), name)
+
+
+@pytest.mark.parametrize("name", members("`TLSSocket`"))
+def test_a_member_of_tlssocket_that_is_called_done_is_there(name: str) -> None:
+    assert hasattr(tls.TLSSocket(tls.net.Socket()), name)
+
+
+def test_the_tests_that_it_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
+    assert len(named) >= 6
+    for path, function in named:
+        tree = ast.parse((PROJECT / path).read_text())
+        assert function in {getattr(node, "name", None) for node in tree.body}
+
+
+def test_a_difference_that_is_there_names_its_test() -> None:
+    for what, status, remark in rows("Deliberate differences"):
+        if status == "differs":
+            assert "::test_" in remark, what
