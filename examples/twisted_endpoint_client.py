@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
@@ -11,8 +12,13 @@ from twisted.internet.task import react
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+if TYPE_CHECKING:
+    from txnodetls.twisted.transport import TLSTransport
+
 
 class Ask(LineOnlyReceiver):
+    transport: TLSTransport
+
     def __init__(self) -> None:
         self.ended: Deferred[None] = Deferred()
 
@@ -20,7 +26,8 @@ class Ask(LineOnlyReceiver):
         self.sendLine(b"hello")
 
     def lineReceived(self, line: bytes) -> None:
-        print("received", line.decode(), "over", self.transport.negotiatedProtocol.decode())
+        protocol = self.transport.negotiatedProtocol or b"nothing special"
+        print("received", line.decode(), "over", protocol.decode())
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.ended.callback(None)

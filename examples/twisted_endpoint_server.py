@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
@@ -10,8 +11,13 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
+if TYPE_CHECKING:
+    from txnodetls.twisted.transport import TLSTransport
+
 
 class Capitals(LineOnlyReceiver):
+    transport: TLSTransport
+
     def lineReceived(self, line: bytes) -> None:
         # The transport is Twisted's; behind it stands the socket with Node's interface.
         socket = self.transport.tlsSocket
@@ -21,7 +27,8 @@ class Capitals(LineOnlyReceiver):
 
 
 def listening(port: IListeningPort) -> None:
-    print("port", port.getHost().port, flush=True)
+    address = port.getHost()
+    print("port", address.port, flush=True)  # type: ignore[attr-defined]
 
 
 def main() -> None:
