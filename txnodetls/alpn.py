@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from txnodetls.errors import Blame, NodeRangeError, invalidArgType
+from txnodetls.errors import Blame, NodeRangeError, invalidArgType, invalidArgValue
 
 __all__ = ["convertALPNProtocols", "decodeALPN", "encodeALPN"]
 
@@ -22,10 +22,17 @@ def encodeALPN(protocols: object, name: str = "options.ALPNProtocols") -> bytes 
     @param name: the option's path, for errors.
     @return: None for anything that is neither, as Node passes over it.
     @raise NodeError: C{ERR_OUT_OF_RANGE}: a protocol of more than 255 bytes;
-        C{ERR_INVALID_ARG_TYPE}: a member that is neither str nor bytes.
+        C{ERR_INVALID_ARG_TYPE}: a member that is neither str nor bytes;
+        C{ERR_INVALID_ARG_VALUE}: an empty protocol, or lengths that do not add
+        up (Node aborts the process).
     """
     if isinstance(protocols, (bytes, bytearray, memoryview)):
-        return bytes(protocols)
+        data = bytes(protocols)
+        try:
+            decodeALPN(data)
+        except ValueError as error:
+            raise invalidArgValue(name, data, f"is {error}") from error
+        return data
     if not isinstance(protocols, (list, tuple)):
         return None
     return b"".join(_encode(index, item, name) for index, item in enumerate(protocols))
@@ -40,6 +47,8 @@ def _encode(index: int, protocol: object, name: str) -> bytes:
         raise invalidArgType(
             f"{name}[{index}]", "of type string or an instance of Buffer or Uint8Array", protocol
         )
+    if not data:
+        raise invalidArgValue(f"{name}[{index}]", protocol, "must not be empty")
     if len(data) > 255:
         raise NodeRangeError(
             f"The byte length of the protocol at index {index} exceeds the maximum length. "

@@ -14,18 +14,23 @@ https://nodejs.org/api/tls.html#tlsgetciphers
 
 from __future__ import annotations
 
-import math
+import copy
+import hashlib
+import itertools
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from OpenSSL import SSL
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from txnodetls.constants import (
     DEFAULT_SESSION_TIMEOUT,
     PROTOCOL_VERSIONS,
     SECURE_PROTOCOLS,
+    SESSION_ID_CONTEXT_MAX,
     SSL_OP_CIPHER_SERVER_PREFERENCE,
     TICKET_KEYS_SIZE,
     TLS1_2_VERSION,
@@ -43,10 +48,21 @@ from txnodetls.errors import (
 )
 from txnodetls.interfaces import ISecureContext
 from txnodetls.openssl import contexts
-from txnodetls.options import CONTEXT, Options, int32AtLeast, readOptions
-from txnodetls.pki import credentials, dhgroups, trust
+from txnodetls.options import CONNECT, CONTEXT, SERVER, Options, readOptions
+from txnodetls.options.checks import callersLevel, int32AtLeast, isInteger, isNumber
+from txnodetls.pki import credentials, dhgroups, pem, trust
 
-__all__ = ["SecureContext", "createSecureContext", "getCiphers"]
+__all__ = [
+    "SecureContext",
+    "SecurityWarning",
+    "contextFrom",
+    "createSecureContext",
+    "defaultSessionIdContext",
+    "getCiphers",
+    "makeContext",
+]
+
+_log = Logger()
 
 _BUFFER: Final = "an instance of Buffer, TypedArray, or DataView"
 _STRING_OR_NOTHING: Final = "of type string or one of null or undefined"
@@ -56,6 +72,10 @@ _DH_MINIMUM: Final = 1024
 _DH_ADVISED: Final = 2048
 
 _COMPRESSIONS: Final = ("zlib", "brotli", "zstd")
+
+
+class SecurityWarning(UserWarning):
+    """What was asked for works, but is weak."""
 
 
 @implementer(ISecureContext)
@@ -118,6 +138,14 @@ class SecureContext:
         """The DER of every trusted certificate."""
         return self._trust.ders()
 
+    def carrying(self, options: Options) -> SecureContext:
+        """This context under other options, which do not concern OpenSSL; itself for none."""
+        if not options:
+            return self
+        other = copy.copy(self)
+        other.options = options
+        return other
+
 
 def createSecureContext(options: object = None, **keywords: Any) -> SecureContext:
     """
@@ -138,12 +166,57 @@ def makeContext(
     """
     A secure context out of options that were read.
 
-    @param sessionIdContext: gives the session id context where the options
-        have none; asked when trust and certificates are known.
+    @param sessionIdContext: for a server: gives the session id context where
+        the options have none; asked when trust and certificates are known.  A
+        server's order of ciphers counts unless C{honorCipherOrder} is False.
     """
-    if not options and sessionIdContext is None:
-        return _defaultContext()
-    return _build(options, sessionIdContext)
+    if sessionIdContext is not None:
+        if options.honorCipherOrder is None:
+            options = options | {"honorCipherOrder": True}
+        return _build(options, sessionIdContext)
+    if _CARRIED.issuperset(options):
+        return _defaultContext().carrying(options)
+    return _build(options, None)
+
+
+def contextFrom(options: object = None, isServer: bool = False) -> ISecureContext:
+    """
+    The context of the options of a server or of a connection: the one they name, or a new one.
+
+    @raise NodeError: as Node throws it.
+    """
+    table = SERVER if isServer else CONNECT
+    read = readOptions(table, options)
+    if read.secureContext is not None:
+        named: ISecureContext = read.secureContext
+        return named
+    if not isServer:
+        return makeContext(read.only(CONTEXT))
+    requestCert, rejectUnauthorized = bool(read.requestCert), read.rejectUnauthorized is not False
+    return makeContext(
+        read.only(CONTEXT),
+        lambda made: defaultSessionIdContext(made, requestCert, rejectUnauthorized),
+    )
+
+
+def defaultSessionIdContext(
+    context: SecureContext, requestCert: bool, rejectUnauthorized: bool, name: str | None = None
+) -> bytes:
+    """
+    What a server binds its sessions to where its options do not say: 32 bytes.
+
+    As in Node the program's arguments (or a name), and with them all that
+    decides what a session proves about the client it was made with.
+    """
+    program = "\0".join(sys.argv) if name is None else name
+    digest = hashlib.sha1(program.encode("utf-8", "surrogateescape"), usedforsecurity=False)
+    digest.update(bytes((requestCert, rejectUnauthorized)))
+    digest.update(context.trustDigest)
+    return digest.hexdigest()[:SESSION_ID_CONTEXT_MAX].encode("ascii")
+
+
+# Options that a context keeps for others and that do not go into OpenSSL's.
+_CARRIED: Final = frozenset({"ALPNProtocols", "ALPNCallback", "requestCert", "rejectUnauthorized"})
 
 
 class _Cache:
@@ -172,7 +245,7 @@ def _build(
 ) -> SecureContext:
     mask = options.secureOptions
     if options.honorCipherOrder:
-        mask = _secureOptions(mask) | SSL_OP_CIPHER_SERVER_PREFERENCE
+        mask = _orPreference(mask)
     made = SecureContext(options.secureProtocol, mask, options.minVersion, options.maxVersion)
     made.options = options
     _applyCiphers(made, options)
@@ -248,14 +321,30 @@ def _quoted(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _secureOptions(value: object) -> int:
-    if value is None or value == 0 and not isinstance(value, bool) or value is False:
+def _secureOptions(value: Any) -> int:
+    if not value or value != value:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isNumber(value):
         raise invalidArgType("secureOptions", "of type number", value)
-    if not math.isfinite(value) or value != int(value):
+    if not isInteger(value):
         raise outOfRange("secureOptions", "an integer", value)
     return int(value)
+
+
+def _orPreference(value: Any) -> int:
+    """
+    The mask with the server's preference in it.
+
+    What is no whole number is lost here, in Node without a word.
+    """
+    if value is not None and (not isNumber(value) or not isInteger(value)):
+        _warn("options.secureOptions is not an integer and is not used")
+        value = 0
+    return _secureOptions(value) | SSL_OP_CIPHER_SERVER_PREFERENCE
+
+
+def _warn(text: str, category: type[Warning] = UserWarning) -> None:
+    warnings.warn(text, category, stacklevel=callersLevel())
 
 
 # -- ciphers
@@ -289,13 +378,11 @@ def _applyTrustAndCertificates(made: SecureContext, options: Options) -> None:
     keys = credentials.keyTexts(options.key, options.passphrase)
     bundles = credentials.bundles(options.pfx, options.passphrase)
     revocations = credentials.revocationLists(options.crl, "options.crl")
-    fromBundles = [
-        credentials.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others
-    ]
+    fromBundles = [pem.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others]
     made._trust = trusted.extended(
         fromBundles, revocations, partial=bool(options.allowPartialTrustChain)
     )
-    contexts.setStore(made.native, made._trust.store)
+    contexts.setStore(made.native, _storeOf(made._trust))
     for block in (*named, *fromBundles):
         contexts.addClientCA(made.native, block.der)
     own = [*chains, *((bundle.leaf, bundle.others) for bundle in bundles)]
@@ -307,21 +394,46 @@ def _applyTrustAndCertificates(made: SecureContext, options: Options) -> None:
         contexts.usePrivateKeyDER(made.native, bundle.key)
 
 
-def _trustOf(options: Options) -> tuple[trust.Trust, list[credentials.PEMBlock]]:
+def _trustOf(options: Options) -> tuple[trust.Trust, list[pem.PEMBlock]]:
     """What C{ca} makes trusted, and which of it is named to clients: the default roots are not."""
     ca = options.ca
     texts = credentials.pemTexts(ca, "options.ca")
     if not texts and not isinstance(ca, (list, tuple)):
         return trust.defaultTrust(), []
-    found = [block for text in texts for block in trust.readable(text)]
+    found = [block for text in texts for block in _acceptable(trust.readable(text))]
     if texts and not found:
-        warnings.warn("options.ca holds no certificate: nobody is trusted", stacklevel=2)
+        _warn("options.ca holds no certificate: nobody is trusted")
     return trust.Trust(found), found
 
 
-def _useCertificates(
-    native: SSL.Context, own: list[tuple[bytes, tuple[bytes, ...]]]
-) -> None:
+def _acceptable(blocks: list[pem.PEMBlock]) -> Iterator[pem.PEMBlock]:
+    """Those up to the first that OpenSSL does not take; there Node stops reading."""
+    return itertools.takewhile(lambda block: contexts.isCertificate(block.der), blocks)
+
+
+def _storeOf(trusted: trust.Trust) -> contexts.CertificateStore:
+    """OpenSSL's form of what is trusted, made once for each trust."""
+    if isinstance(trusted.native, contexts.CertificateStore):
+        return trusted.native
+    store = contexts.CertificateStore()
+    for block in trusted.certificates:
+        if block.label == pem.TRUSTED_LABEL:
+            store.addTrusted(block.pem)
+        elif contexts.isCertificate(block.der):
+            store.addCertificate(block.der)
+        else:
+            _log.warn(
+                "a CA certificate is not trusted: OpenSSL cannot read it\n{pem}", pem=block.pem
+            )
+    for der in trusted.revocations:
+        store.addRevocations(der)
+    if trusted.partial:
+        store.allowPartialChains()
+    trusted.native = store
+    return store
+
+
+def _useCertificates(native: SSL.Context, own: list[tuple[bytes, tuple[bytes, ...]]]) -> None:
     alone = len(own) == 1
     for leaf, chain in own:
         if chain and not alone:
@@ -363,7 +475,7 @@ def _applyDH(made: SecureContext, options: Options) -> None:
         return
     bits = credentials.dhPrimeBits(text)
     if bits is None:
-        warnings.warn("options.dhparam holds no DH parameters and is not used", stacklevel=2)
+        _warn("options.dhparam holds no DH parameters and is not used")
         return
     if bits < _DH_MINIMUM:
         raise NodeTypeError(
@@ -374,7 +486,7 @@ def _applyDH(made: SecureContext, options: Options) -> None:
         )
     contexts.setDHParameters(made.native, text)
     if bits < _DH_ADVISED:
-        warnings.warn("DH parameter is less than 2048 bits", stacklevel=2)
+        _warn("DH parameter is less than 2048 bits", SecurityWarning)
 
 
 # -- sessions
@@ -457,9 +569,7 @@ def _checkCompression(options: Options) -> None:
         raise invalidArgValue(path, list(wanted), "can specify at most 3 algorithms")
     for index, name in enumerate(wanted):
         if name not in _COMPRESSIONS:
-            raise invalidArgValue(
-                f"{path}[{index}]", name, "must be 'zlib', 'brotli', or 'zstd'"
-            )
+            raise invalidArgValue(f"{path}[{index}]", name, "must be 'zlib', 'brotli', or 'zstd'")
 
 
 def getCiphers() -> list[str]:

@@ -26,11 +26,10 @@ Sources: the OpenSSL manual pages of the functions called.
 
 from __future__ import annotations
 
-import base64
 import os
-import re
 import tempfile
 from collections.abc import Iterable
+from ssl import DER_cert_to_PEM_cert
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -38,7 +37,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.constants import SSL_OP_ALLOW_CLIENT_RENEGOTIATION, SSL_OP_NO_SSLv3
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
-from txnodetls.openssl.failures import Entry, drainErrors, makeEntry, opensslError
+from txnodetls.openssl.failures import drainErrors, opensslError
 
 __all__ = [
     "VERIFY_CALLBACK",
@@ -46,6 +45,7 @@ __all__ = [
     "addChain",
     "addClientCA",
     "cipherNames",
+    "isCertificate",
     "newContext",
     "setCipherList",
     "setCipherSuites",
@@ -58,6 +58,7 @@ __all__ = [
     "setStore",
     "setVersions",
     "useCertificate",
+    "useCertificateChain",
     "usePrivateKey",
     "usePrivateKeyDER",
 ]
@@ -226,9 +227,8 @@ def useCertificateChain(native: SSL.Context, leaf: bytes, chain: Iterable[bytes]
     with tempfile.TemporaryDirectory(prefix="txnodetls-") as directory:
         path = os.path.join(directory, "chain.pem")
         with open(path, "wb") as file:
-            file.write(toPEM(leaf))
-            for der in chain:
-                file.write(toPEM(der))
+            for der in (leaf, *chain):
+                file.write(DER_cert_to_PEM_cert(der).encode("ascii"))
         lib.ERR_clear_error()
         done = lib.SSL_CTX_use_certificate_chain_file(native._context, os.fsencode(path))
     if done != 1:
@@ -352,21 +352,6 @@ def isCertificate(der: bytes) -> bool:
     except NodeError:
         return False
     return True
-
-
-def toPEM(der: bytes, label: str = "CERTIFICATE") -> bytes:
-    """PEM of DER, in lines of 64."""
-    lines = re.findall(".{1,64}", base64.b64encode(der).decode("ascii"))
-    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
-
-
-def pemError(reason: int) -> NodeError:
-    """The error that OpenSSL's PEM reader has for this reason."""
-    return _entryError(makeEntry(9, reason))
-
-
-def _entryError(entry: Entry) -> NodeError:
-    return opensslError([entry], blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
 
 
 def _check(done: int, fallback: str) -> None:

@@ -1,10 +1,9 @@
 """
 Own certificates and keys, DH parameters and revocation lists, in every form Node takes.
 
-A PEM text may hold any number of blocks and anything between them; a reader
-takes the blocks with its label and passes over the others, as OpenSSL's does.
-C{TRUSTED CERTIFICATE} is a certificate with OpenSSL's own data behind it,
-which says what it is trusted for.
+Here the forms are taken apart: lists, mappings, texts with several PEM blocks in
+them, PFX.  Private keys are left as they are; OpenSSL itself reads them, when
+the context is built.
 
 Sources: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions,
 PEM_read_bio(3), RFC 7468, RFC 7292.
@@ -12,9 +11,7 @@ PEM_read_bio(3), RFC 7468, RFC 7292.
 
 from __future__ import annotations
 
-import binascii
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import (
@@ -25,44 +22,32 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
-from txnodetls.openssl.contexts import operationFailed, pemError
+from txnodetls.pki import der
+from txnodetls.pki.pem import (
+    CERTIFICATE_LABELS,
+    CRL_LABELS,
+    DH_LABELS,
+    PEMBlock,
+    noStartLine,
+    pemBlocks,
+)
 
 __all__ = [
     "Bundle",
     "KeyText",
-    "PEMBlock",
     "bundles",
     "certificateChain",
     "certificatesIn",
     "dhPrimeBits",
     "keyTexts",
-    "pemBlocks",
+    "operationFailed",
     "pemTexts",
     "revocationLists",
     "toBytes",
 ]
 
-CERTIFICATE_LABELS: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
-TRUSTED_LABEL: Final = "TRUSTED CERTIFICATE"
-
 # What Node says it wants where it wants text or bytes.
 BYTES_WANTED: Final = "of type string or an instance of Buffer, TypedArray, or DataView"
-
-# Reasons of OpenSSL's PEM library (include/openssl/pemerr.h).
-_BAD_BASE64: Final = 100
-_BAD_END_LINE: Final = 102
-_NO_START_LINE: Final = 108
-
-_BEGIN: Final = re.compile(rb"^-----BEGIN ([^\r\n]*?)-----[ \t]*\r?$", re.MULTILINE)
-_END: Final = re.compile(rb"^-----END ([^\r\n]*?)-----[ \t]*\r?$", re.MULTILINE)
-
-
-class PEMBlock(NamedTuple):
-    """One block: its label, its bytes, and its text as it stood."""
-
-    label: str
-    der: bytes
-    pem: bytes
 
 
 class KeyText(NamedTuple):
@@ -134,50 +119,6 @@ def _isGiven(value: object) -> bool:
     return not (value is None or value is False or value == "" or value == 0)
 
 
-def pemBlocks(text: bytes, labels: frozenset[str]) -> Iterator[PEMBlock]:
-    """
-    The blocks of a PEM text that carry one of these labels.
-
-    @raise NodeError: C{ERR_OSSL_PEM_BAD_END_LINE} for one that does not end,
-        C{ERR_OSSL_PEM_BAD_BASE64_DECODE} for one whose contents are damaged.
-    """
-    for begin in _BEGIN.finditer(text):
-        label = begin[1].decode("latin-1")
-        if label not in labels:
-            continue
-        end = _END.search(text, begin.end())
-        if end is None or end[1] != begin[1]:
-            raise pemError(_BAD_END_LINE)
-        try:
-            der = binascii.a2b_base64(
-                b"".join(text[begin.end() : end.start()].split()), strict_mode=True
-            )
-        except binascii.Error:
-            raise pemError(_BAD_BASE64) from None
-        yield PEMBlock(label, _firstElement(der), text[begin.start() : end.end()] + b"\n")
-
-
-def _firstElement(der: bytes) -> bytes:
-    """The first DER element: a TRUSTED CERTIFICATE has another one behind it."""
-    end = _elementEnd(der)
-    return der if end is None else der[:end]
-
-
-def _elementEnd(der: bytes) -> int | None:
-    """Where the first DER element ends; None if it is cut off or has no sensible length."""
-    if len(der) < 2:
-        return None
-    length = der[1]
-    start = 2
-    if length & 0x80:
-        count = length & 0x7F
-        start += count
-        if not 0 < count <= 4 or len(der) < start:
-            return None
-        length = int.from_bytes(der[2:start], "big")
-    return start + length if start + length <= len(der) else None
-
-
 def certificateChain(text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """
     The first certificate of a PEM text and those behind it (DER).
@@ -186,7 +127,7 @@ def certificateChain(text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """
     found = [block.der for block in pemBlocks(text, CERTIFICATE_LABELS)]
     if not found:
-        raise pemError(_NO_START_LINE)
+        raise noStartLine()
     return found[0], tuple(found[1:])
 
 
@@ -218,7 +159,7 @@ def revocationLists(value: object, name: str) -> tuple[bytes, ...]:
     for item in texts:
         before = len(found)
         try:
-            found += [b.der for b in pemBlocks(toBytes(item, name), frozenset({"X509 CRL"}))]
+            found += [b.der for b in pemBlocks(toBytes(item, name), CRL_LABELS)]
         except NodeTypeError:
             raise
         except NodeError as error:
@@ -231,19 +172,17 @@ def revocationLists(value: object, name: str) -> tuple[bytes, ...]:
 def dhPrimeBits(text: bytes) -> int | None:
     """The size of the prime in PEM DH parameters; None if there are no readable ones."""
     try:
-        block = next(pemBlocks(text, frozenset({"DH PARAMETERS", "X9.42 DH PARAMETERS"})), None)
+        block = next(pemBlocks(text, DH_LABELS), None)
     except NodeError:
         return None
-    if block is None or block.der[:1] != b"\x30":
+    if block is None:
         return None
-    # SEQUENCE { INTEGER p, ... }
-    header = 2 + (block.der[1] & 0x7F if block.der[1] & 0x80 else 0)
-    prime = block.der[header:]
-    end = _elementEnd(prime)
-    if prime[:1] != b"\x02" or end is None:
+    try:
+        # SEQUENCE { INTEGER p, ... }
+        prime = next(der.children(der.only(block.der, der.SEQUENCE)), None)
+        return int.from_bytes(der.expect(prime, der.INTEGER).value, "big").bit_length()
+    except NodeError:
         return None
-    start = 2 + (prime[1] & 0x7F if prime[1] & 0x80 else 0)
-    return int.from_bytes(prime[start:end], "big").bit_length()
 
 
 def bundles(value: object, passphrase: object) -> tuple[Bundle, ...]:
@@ -278,8 +217,10 @@ def _bundle(value: object, passphrase: object) -> Bundle:
             blame=Blame.CONFIGURATION,
             phase=Phase.CONFIGURING,
         )
-    if _elementEnd(data) is None:
-        raise _pfxError("not enough data")
+    try:
+        der.only(data, der.SEQUENCE)
+    except NodeError as error:
+        raise _pfxError("not enough data") from error
     secret = None if passphrase is None else toBytes(passphrase, "options.passphrase")
     try:
         contents = pkcs12.load_pkcs12(data, secret)
@@ -295,6 +236,16 @@ def _bundle(value: object, passphrase: object) -> Bundle:
         key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
         contents.cert.certificate.public_bytes(Encoding.DER),
         tuple(c.certificate.public_bytes(Encoding.DER) for c in contents.additional_certs),
+    )
+
+
+def operationFailed(message: str) -> NodeError:
+    """C{ERR_CRYPTO_OPERATION_FAILED} with one of Node's texts."""
+    return NodeError(
+        message,
+        "ERR_CRYPTO_OPERATION_FAILED",
+        blame=Blame.CONFIGURATION,
+        phase=Phase.CONFIGURING,
     )
 
 

@@ -18,7 +18,8 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
-from txnodetls.openssl.contexts import toPEM
+from txnodetls.pki import der
+from txnodetls.pki.pem import toPEM
 
 __all__ = ["group", "parametersFor", "prime"]
 
@@ -38,8 +39,8 @@ def parametersFor(own: Iterable[tuple[bytes, tuple[bytes, ...]]]) -> bytes:
     return group(next((bits for least, bits in _STRENGTHS if strength <= least), _STRONGEST))
 
 
-def _strength(der: bytes) -> int:
-    key = x509.load_der_x509_certificate(der).public_key()
+def _strength(certificate: bytes) -> int:
+    key = x509.load_der_x509_certificate(certificate).public_key()
     if isinstance(key, (rsa.RSAPublicKey, dsa.DSAPublicKey)):
         return next(strength for bits, strength in _RSA_STRENGTHS if key.key_size >= bits)
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -52,7 +53,7 @@ def _strength(der: bytes) -> int:
 def group(bits: int) -> bytes:
     """The parameters of a group as PEM."""
     contents = _integer(prime(bits)) + _integer(2)
-    return toPEM(_tagged(0x30, contents), "DH PARAMETERS")
+    return toPEM(der.encode(der.SEQUENCE, contents), "DH PARAMETERS")
 
 
 @cache
@@ -76,12 +77,4 @@ def _scaledE(bits: int) -> int:
 
 
 def _integer(value: int) -> bytes:
-    return _tagged(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
-
-
-def _tagged(tag: int, contents: bytes) -> bytes:
-    length = len(contents)
-    if length < 0x80:
-        return bytes([tag, length]) + contents
-    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(size)]) + size + contents
+    return der.encode(der.INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))

@@ -3,9 +3,9 @@ What is trusted: the default roots, and the sets that options describe.
 
 The default roots are Mozilla's (certifi's file) and those of the file that
 C{NODE_EXTRA_CA_CERTS} names; a program may replace them as a whole.  They are
-read once per process, into one store that every context without C{ca} shares.
-A context that trusts anything else, or less (revocation lists), gets a store of
-its own: the shared one is never touched.
+read once per process, into one L{Trust} that every context without C{ca} shares.
+A context that trusts anything else, or less (revocation lists), gets a trust of
+its own: none is ever changed.
 
 Sources: https://nodejs.org/api/tls.html#tlsgetcacertificatestype,
 https://nodejs.org/api/tls.html#tlssetdefaultcacertificatescerts,
@@ -24,9 +24,10 @@ from typing import Final
 import certifi
 from twisted.logger import Logger
 
-from txnodetls.errors import invalidArgType, invalidArgValue
-from txnodetls.openssl.contexts import CertificateStore, isCertificate, operationFailed, toPEM
-from txnodetls.pki.credentials import TRUSTED_LABEL, PEMBlock, certificatesIn
+from txnodetls.errors import NodeError, invalidArgType, invalidArgValue
+from txnodetls.pki import der
+from txnodetls.pki.credentials import certificatesIn, operationFailed
+from txnodetls.pki.pem import TRUSTED_LABEL, PEMBlock, toPEM
 
 __all__ = [
     "NOTHING",
@@ -47,16 +48,19 @@ class Trust:
     """
     A set of trusted certificates, with the revocation lists that go with them.
 
-    Made once and not changed afterwards.  Store and digest are made when they
-    are first asked for.
+    Made once and not changed afterwards.  The digest is made when it is first
+    asked for.
 
     @param certificates: the trusted ones.
     @param revocations: CRLs, DER; with any, each issuer in a chain needs one.
     @param partial: whether a chain may end at any of the certificates, not
         only at a self-signed one.
+
+    @ivar native: a place for whoever turns this into OpenSSL's form, so that it
+        is done once.
     """
 
-    __slots__ = ("_digest", "_store", "certificates", "partial", "revocations")
+    __slots__ = ("_digest", "certificates", "native", "partial", "revocations")
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class Trust:
         self.certificates = tuple(certificates)
         self.revocations = tuple(revocations)
         self.partial = partial
-        self._store: CertificateStore | None = None
+        self.native: object = None
         self._digest: bytes | None = None
 
     def ders(self) -> tuple[bytes, ...]:
@@ -75,20 +79,15 @@ class Trust:
         return tuple(block.der for block in self.certificates)
 
     @property
-    def store(self) -> CertificateStore:
-        """The OpenSSL store; not to be changed."""
-        if self._store is None:
-            self._store = self._filled()
-        return self._store
-
-    @property
     def digest(self) -> bytes:
         """32 bytes that differ wherever what is trusted differs; the order is without meaning."""
         if self._digest is None:
             digest = hashlib.sha256(b"txnodetls trust 1\0")
             for group in (
-                {block.pem if block.label == TRUSTED_LABEL else block.der
-                 for block in self.certificates},
+                {
+                    block.pem if block.label == TRUSTED_LABEL else block.der
+                    for block in self.certificates
+                },
                 set(self.revocations),
             ):
                 digest.update(len(group).to_bytes(4, "big"))
@@ -108,22 +107,7 @@ class Trust:
         more, lists = tuple(certificates), tuple(revocations)
         if not more and not lists and partial <= self.partial:
             return self
-        return Trust(
-            self.certificates + more, self.revocations + lists, self.partial or partial
-        )
-
-    def _filled(self) -> CertificateStore:
-        store = CertificateStore()
-        for block in self.certificates:
-            if block.label == TRUSTED_LABEL:
-                store.addTrusted(block.pem)
-            else:
-                store.addCertificate(block.der)
-        for der in self.revocations:
-            store.addRevocations(der)
-        if self.partial:
-            store.allowPartialChains()
-        return store
+        return Trust(self.certificates + more, self.revocations + lists, self.partial or partial)
 
 
 #: Trusts nobody.
@@ -131,13 +115,22 @@ NOTHING: Final = Trust(())
 
 
 def readable(text: bytes) -> list[PEMBlock]:
-    """The certificates of a PEM text that OpenSSL takes, up to the first that it does not."""
+    """The certificates of a PEM text, up to the first block that is none."""
     found = []
     for block in certificatesIn(text):
-        if not isCertificate(block.der):
+        if not _looksRight(block.der):
             break
         found.append(block)
     return found
+
+
+def _looksRight(certificate: bytes) -> bool:
+    """Whether it has a certificate's outermost form: contents, algorithm, signature."""
+    try:
+        parts = [part.tag for part in der.children(der.only(certificate, der.SEQUENCE))]
+    except NodeError:
+        return False
+    return parts == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]
 
 
 class _Defaults:
@@ -224,7 +217,7 @@ def rootCertificates() -> tuple[str, ...]:
     return _texts(_bundled())
 
 
-def getCACertificates(type: str | None = None) -> tuple[str, ...]:
+def getCACertificates(type: object = None) -> tuple[str, ...]:
     """
     CA certificates, PEM.
 

@@ -18,6 +18,7 @@ from txnodetls.errors import NodeError
 
 __all__ = [
     "OptionTextError",
+    "SEPARATOR",
     "Parser",
     "boolean",
     "clientPsk",
@@ -36,6 +37,10 @@ __all__ = [
 ]
 
 Parser = Callable[[str], Any]
+
+# The members of a list, where it was written as one (in TOML) and not as a
+# text: a character that no text contains keeps them apart.
+SEPARATOR: Final = "\0"
 
 _YES: Final = frozenset({"true", "yes", "on", "1"})
 _NO: Final = frozenset({"false", "no", "off", "0"})
@@ -57,6 +62,8 @@ def word(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """A list, separated by commas; blanks around its members do not count."""
+    if SEPARATOR in text:
+        return [item for item in text.split(SEPARATOR) if item]
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -139,7 +146,7 @@ def secureOptions(text: str) -> int:
     """A number, or names of SSL_OP_* separated by commas or bars."""
     known = constants.secureOptionNames()
     mask = 0
-    for name in words(text.replace("|", ",")):
+    for name in words(text.replace("|", ",").replace(SEPARATOR, ",")):
         full = name if name.startswith("SSL_OP_") else f"SSL_OP_{name}"
         if full in known:
             mask |= known[full]
