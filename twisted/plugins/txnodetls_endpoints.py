@@ -19,12 +19,12 @@ class _Parser:
     prefix = "nodetls"
 
     def parseStreamServer(self, reactor, *args, **kwargs):
-        from txnodetls.twisted.endpoints import parseServer
+        from txnodetls.twisted.strings import parseServer
 
         return parseServer(reactor, *args, **kwargs)
 
     def parseStreamClient(self, reactor, *args, **kwargs):
-        from txnodetls.twisted.endpoints import parseClient
+        from txnodetls.twisted.strings import parseClient
 
         return parseClient(reactor, *args, **kwargs)
 

@@ -1,0 +1,98 @@
+"""A C{twistd} of its own in a process, and what it said."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support import PROJECT
+
+_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+
+
+class Twistd:
+    """
+    C{twistd -n} with these arguments, in a directory of its own.
+
+    Use it in a C{with}: it ends with the block, and so do its pipes.
+    """
+
+    def __init__(self, *arguments: str, cwd: Path) -> None:
+        self.output = ""
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.output += line.decode(errors="replace")
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def waitFor(self, pattern: str, timeout: float = 30) -> re.Match[str]:
+        """The first match of a pattern in what it prints, now or later."""
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: re.search(pattern, self.output) or not self._reader.is_alive(), timeout
+            )
+        match = re.search(pattern, self.output)
+        assert match is not None, f"no {pattern!r} ({found}) in:\n{self.output}"
+        return match
+
+    def peakMemory(self) -> int:
+        """Its VmHWM so far, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    def end(self) -> int:
+        """Stop it as an operator does, and give its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(20)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self._reader.join(10)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+
+def run(*arguments: str, cwd: Path, timeout: float = 30) -> tuple[int, str]:
+    """Run it to its own end: exit status and all that it printed."""
+    with Twistd(*arguments, cwd=cwd) as daemon:
+        status = daemon.process.wait(timeout)
+        daemon._reader.join(10)
+        return status, daemon.output

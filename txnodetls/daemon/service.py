@@ -1,0 +1,194 @@
+"""
+What C{twistd nodetls} runs: one TLS port, and an echo or the proxy behind it.
+
+C{twistd} takes C{Options} and C{makeService} from here (see
+C{twisted/plugins/txnodetls_daemon.py}).
+
+What a peer sends or causes is escaped before it is logged: a log line is one
+line, and holds no control characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.application.service import Service
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txnodetls.daemon.config import Config, Options, leave
+from txnodetls.daemon.proxy import ProxyFactory
+from txnodetls.twisted.endpoints import ServerEndpoint
+
+__all__ = ["DaemonService", "Echo", "Options", "StartFailure", "makeService"]
+
+log = Logger()
+
+
+class StartFailure(SystemExit, Exception):
+    """
+    The daemon cannot start, for a reason that one line tells.
+
+    As a SystemExit it ends the program with that line and status 1.  As an Exception it is
+    passed on by a C{twistd} in the background to the one in front, and the pid file is removed.
+    """
+
+    def __str__(self) -> str:
+        return str(self.code)
+
+
+@implementer(IHalfCloseableProtocol)
+class Echo(Protocol):
+    """Sends back what it receives, as fast as that is taken; ends when the peer has ended."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self.transport, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """All has been said."""
+
+
+class DaemonService(Service):
+    """
+    The port, the protocols behind it, and the connections, as one service.
+
+    @param reactor: the reactor.
+    @param config: what to do.
+    @param factory: what the connections speak.
+    """
+
+    name = "nodetls"
+
+    def __init__(self, reactor: Any, config: Config, factory: IProtocolFactory) -> None:
+        self._config = config
+        self._factory = factory
+        self._endpoint = ServerEndpoint(reactor, config.options, **config.where)
+        self._port: Any = None
+        self._sockets: set[Any] = set()
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen: before C{twistd} gives up root's rights, so that port 443 is possible.
+
+        @raise StartFailure: the address cannot be had.
+        """
+        self._listen()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """Listen, unless that is done; what comes is served once the reactor runs."""
+        self._listen()
+        super().startService()
+
+    def stopService(self) -> None:
+        """Accept no more, and close what is open: flush, close_notify."""
+        super().stopService()
+        port, self._port = self._port, None
+        if port is not None:
+            port.stopListening()
+        for socket in list(self._sockets):
+            socket.destroySoon()
+
+    def _listen(self) -> None:
+        if self._port is not None:
+            return
+        results: list[Any] = []
+        self._endpoint.listen(self._factory).addBoth(results.append)
+        # The host is an address, so there is nothing to wait for.
+        (result,) = results
+        if isinstance(result, Failure):
+            raise _startFailure(result, self._config)
+        self._port = result
+        result.tlsServer.on("secureConnection", self._opened)
+        result.tlsServer.on("tlsClientError", _handshakeFailed)
+        self._announce()
+
+    def _opened(self, socket: Any) -> None:
+        self._sockets.add(socket)
+        socket.once("close", lambda hadError: self._sockets.discard(socket))
+
+    def _announce(self) -> None:
+        config = self._config
+        address = self._port.getHost()
+        where = _joined(address.host, address.port)
+        what = "echo" if config.proxy is None else f"proxy to {config.proxy}"
+        log.info("listening on {address}: {mode}", address=where, mode=what)
+        if config.throwaway is not None:
+            log.info(
+                "throwaway certificate, SHA-256 fingerprint {fingerprint}; "
+                "to try it: openssl s_client -connect {address}",
+                fingerprint=_fingerprint(config.throwaway),
+                address=where,
+            )
+
+
+def makeService(options: Options) -> DaemonService:
+    """
+    The service of these switches.
+
+    @raise SystemExit: C{--proxy} is no client endpoint.
+    """
+    from twisted.internet import reactor
+
+    config = options.config
+    factory: IProtocolFactory
+    if config.proxy is None:
+        factory = Factory.forProtocol(Echo)
+    else:
+        try:
+            factory = ProxyFactory(clientFromString(reactor, config.proxy))
+        except Exception as error:  # each endpoint has its own way to refuse a string
+            leave(f"--proxy: {config.proxy!r} is no client endpoint: {error}")
+    factory.noisy = False
+    return DaemonService(reactor, config, factory)
+
+
+def _startFailure(failure: Failure, config: Config) -> StartFailure:
+    cause = failure.value.__cause__ if failure.check(CannotListenError) else failure.value
+    code = getattr(cause, "code", None)
+    switch = "interface" if code == "EADDRNOTAVAIL" else "port"
+    return StartFailure(f"twistd nodetls: --{switch}: {cause}")
+
+
+def _handshakeFailed(error: BaseException, socket: Any) -> None:
+    log.info(
+        "handshake with {peer} failed: {code} {error}",
+        peer=_joined(socket.remoteAddress, socket.remotePort),
+        code=getattr(error, "code", None),
+        error=escaped(str(error)),
+    )
+
+
+def escaped(text: str) -> str:
+    """The text with whatever does not print, line ends above all, as Python writes it."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _joined(host: str | None, port: int | None) -> str:
+    """C{host:port}; an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if host is not None and ":" in host else f"{host}:{port}"
+
+
+def _fingerprint(certificate: bytes) -> str:
+    der = x509.load_pem_x509_certificate(certificate).public_bytes(Encoding.DER)
+    return hashlib.sha256(der).digest().hex(":").upper()
