@@ -279,12 +279,22 @@ def test_anAnchorThatDisagreesIsRefused(moved: str) -> None:
 
 def test_fourAnchorsAreNeeded() -> None:
     library = Library()
-    library.change(ANCHORS[0], kind=OBJECT)
+    library.change(ANCHORS[0], section=0)
     file = bytes(library.build())
     assert resolved(file, file) == {name: TRUTH[name] for name in WANTED}
-    library.change(ANCHORS[1], kind=OBJECT)
+    library.change(ANCHORS[1], section=0)
     file = bytes(library.build())
     assert refusal(file, file) is Reason.NO_ANCHORS
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": OBJECT}, {"size": 0}, {"address": ADDRESS + place(WANTED[0])}]
+)
+def test_anAnchorThatIsNoFunctionOfItsOwnIsRefused(change: dict[str, int]) -> None:
+    library = Library()
+    library.change(ANCHORS[-1], **change)
+    file = bytes(library.build())
+    assert refusal(file, file) is Reason.ANCHORS
 
 
 @pytest.mark.parametrize("name", WANTED)

@@ -58,6 +58,7 @@ class Reason(enum.Enum):
     MAJOR = "prototypes are not known for this major version of OpenSSL"
     DECLARED = "declared otherwise by cryptography"
     NO_FILE = "the file of cryptography's binding cannot be opened"
+    NOT_LOADED = "no library is loaded from that path"
     VERSION = "another version of OpenSSL than the one in use"
     OTHER_IMAGE = "another copy of OpenSSL than the one in use"
     SELF_TEST = "the self-test failed"
@@ -455,6 +456,8 @@ def _measureBias(
         symbol = found[name]
         if isinstance(symbol, Symbol):
             biases.append(address - symbol.address)
+        elif symbol.reason is not Reason.MISSING:
+            raise Refused(Reason.ANCHORS, f"{name}: {symbol}")
     if len(biases) < _ANCHORS_LEAST:
         raise Refused(Reason.NO_ANCHORS, f"{len(biases)} of {len(anchors)}")
     if biases[0] % pageSize:

@@ -276,7 +276,7 @@ class Functions:
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
 
 
-_BARE: Final = (Reason.MISSING, Reason.NO_FILE)
+_BARE: Final = (Reason.MISSING, Reason.NOT_LOADED)
 
 
 class Origin(NamedTuple):
@@ -484,7 +484,7 @@ class _Exported:
         try:
             self._library = ctypes.CDLL(path, mode=mode)
         except OSError as error:
-            raise Refused(Reason.NO_FILE, str(error)) from error
+            raise Refused(Reason.NOT_LOADED, str(error)) from error
 
     def address(self, name: str) -> int:
         import ctypes
