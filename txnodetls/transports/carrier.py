@@ -145,10 +145,10 @@ class Carrier(ABC):
     def resume(self) -> None:
         """Start, or restart, reading."""
 
-    def setNoDelay(self, enabled: bool) -> None:  # noqa: B027
+    def setNoDelay(self, enabled: bool) -> None:
         """Switch Nagle's algorithm off (True) or on; without effect where there is none."""
 
-    def setKeepAlive(self, enabled: bool, delay: int) -> None:  # noqa: B027
+    def setKeepAlive(self, enabled: bool, delay: int) -> None:
         """
         Switch TCP keep-alive; without effect where there is none.
 

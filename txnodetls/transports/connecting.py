@@ -97,6 +97,7 @@ class SocketAttempt:
         self._reactor = reactor
         self._done: Done | None = done
         self._socket: socket.socket | None = None
+        self._peer: Any = None
         self._ticks = ticksFor(reactor)
         error = self._begin()
         if error is not None:
@@ -107,7 +108,8 @@ class SocketAttempt:
         try:
             self._socket = socket.socket(target.family, socket.SOCK_STREAM)
             self._socket.setblocking(False)
-            number = self._socket.connect_ex(self._bind(self._socket))
+            self._peer = self._bind(self._socket)
+            number = self._socket.connect_ex(self._peer)
         except _BindFailed as failed:
             return target.error(failed.number, "bind")
         except OSError as error:
@@ -167,7 +169,7 @@ class SocketAttempt:
         if error is not None:
             done(error, None)
         elif sock is not None:
-            done(None, SocketCarrier(sock, self._reactor))
+            done(None, SocketCarrier(sock, self._reactor, self._peer))
 
     def _release(self, close: bool) -> socket.socket | None:
         sock = self._socket
