@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from txnodetls.errors import Blame, NodeTypeError
+from txnodetls.streams.conveniences import Conveniences
 from txnodetls.streams.states import DESTROYED, END_EMITTED, FINISHED
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.streams.writable import WriteHalf
@@ -30,7 +31,7 @@ __all__ = ["DEFAULT_HIGH_WATER_MARK", "Duplex"]
 DEFAULT_HIGH_WATER_MARK = 65536
 
 
-class Duplex(WriteHalf):
+class Duplex(Conveniences, WriteHalf):
     """
     A stream of bytes in both directions.
 

@@ -20,7 +20,7 @@ from txnodetls.streams.emitter import EventEmitter
 from txnodetls.streams.states import ALIVE, CLOSED, DESTROYED, ERRORED, OVER, Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from typing import Any
 
     from txnodetls.streams.ticks import TickQueue
@@ -174,8 +174,12 @@ class StreamLife(EventEmitter):
             self._emitError(error)
         self._settleWriting()
         self._life = OVER
-        if self._emitClose:
-            self._fire("close", *self._closeArguments())
+        self._fire(self._closeEvent, *self._closeArguments())
+
+    @property
+    def _closeEvent(self) -> Hashable:
+        """'close'; without C{emitClose}, an event that only this package knows of."""
+        return "close" if self._emitClose else OVER
 
     def _emitError(self, error: BaseException) -> None:
         if not self._errorEmitted:

@@ -66,9 +66,10 @@ class Pipe:
         source.removeListener("end", self._onEnd)
         source.removeListener("data", self._data)
         self._closed = True
-        # Others may be waiting for this pipe alone.
-        full = getattr(destination, "writableNeedDrain", True)
-        if self._waits and source._readAwaited is not None and full:
+        # The source may have waited for this pipe alone; but a destination that refused the
+        # chunk, and owes no 'drain', has not asked for anything.
+        awaited = source._readAwaited is not None and self in source._readAwaited
+        if awaited and getattr(destination, "_writeDrainOwed", True):
             self._drain()
         destination.emit("unpipe", source)
 

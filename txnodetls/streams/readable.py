@@ -103,7 +103,8 @@ class ReadHalf(StreamLife):
         self._readByListener = False  # a 'readable' listener is there, or was a tick ago
         self._readResuming = False
         self._readPipes: tuple[Pipe, ...] = ()
-        self._readAwaited: set[Pipe] | None = None  # those whose destination is full
+        # Those whose destination was full; forgotten as soon as data flows all the same.
+        self._readAwaited: set[Pipe] | None = None
 
     @property
     def readable(self) -> bool:
@@ -190,7 +191,6 @@ class ReadHalf(StreamLife):
         """Let data flow: to the 'data' listeners, or if there are none, away."""
         if self._readFlow is not FLOWING:
             self._readFlow = HELD if self._readByListener else FLOWING
-            self._readAwaited = None
             if not self._readResuming:
                 self._readResuming = True
                 self._ticks.nextTick(self._resumeNow)
@@ -348,6 +348,7 @@ class ReadHalf(StreamLife):
             and chunk.__class__ is bytes
             and not self._readLength
             and self._readDecoder is None
+            and not self._readAwaited
             and "data" in self._events
             and chunk
         ):
@@ -376,11 +377,18 @@ class ReadHalf(StreamLife):
             decoded = data if decoder is None else decoder.decode(data)
             if decoded:
                 self._addChunk(decoded, False)
+            elif self._readSource is NEW:
+                self._ticks.nextTick(self._startUnasked)
         if self._hasRoom():
             return True
-        if self._readSource is not DRY:
+        if self._readSource is RUNNING or self._readSource is STARTING:
             self._readSource = STOPPED
         return False
+
+    def _startUnasked(self) -> None:
+        """The source has pushed before it was asked to: from now on it counts as running."""
+        if self._readState is READ_OPEN and self._readSource is NEW and self._hasRoom():
+            self.read(0)
 
     def _asChunk(self, chunk: object, encoding: str | None) -> bytes | None:
         """The bytes of a chunk; None, and an error, if it is nothing of the kind."""
@@ -401,6 +409,7 @@ class ReadHalf(StreamLife):
             and self._readSource is not STARTING
             and "data" in self._events
         ):
+            self._readAwaited = None
             self._fire("data", chunk)
             return
         self._readLength += len(chunk)
@@ -416,6 +425,8 @@ class ReadHalf(StreamLife):
             chunks.append(chunk)
         if self._readNeeded:
             self._announce()
+        if self._readSource is NEW:
+            self._ticks.nextTick(self._startUnasked)
 
     def _hasRoom(self) -> bool:
         return (
@@ -434,12 +445,14 @@ class ReadHalf(StreamLife):
                     self._readChunks = deque()
                 self._readChunks.append(rest)
                 self._readLength += len(rest)
-        waits = self._readSource is NEW or self._readSource is STARTING
         self._readState = ENDED
-        self._readSource = DRY
-        if waits:
+        if self._readSource is NEW:
+            self._announce()
+        elif self._readSource is STARTING:
+            self._readSource = DRY
             self._announce()
         else:
+            self._readSource = DRY
             self._readNeeded = False
             self._readAnnounced = True
             self._emitReadable()
@@ -470,7 +483,7 @@ class ReadHalf(StreamLife):
         wanted = (
             self._readNeeded or self._readLength == 0 or self._readLength - count < self._readMark
         )
-        if not wanted or self._life is not ALIVE:
+        if not wanted or self._life is not ALIVE or self._readState is not READ_OPEN:
             return False
         if self._readSource is not NEW and self._readSource is not STOPPED:
             return False
@@ -490,6 +503,7 @@ class ReadHalf(StreamLife):
         if count > 0:
             chunk = self._take(count)
             self._readLength -= count
+            self._readAwaited = None
         else:
             count = 0
             if self._readLength <= self._readMark:
@@ -586,6 +600,10 @@ class ReadHalf(StreamLife):
 
     def _afterEnd(self) -> None:
         raise NotImplementedError
+
+    def _setErrored(self, error: BaseException) -> None:
+        super()._setErrored(error)
+        self._readSource = DRY
 
     def _abandonReading(self) -> None:
         self._readSource = DRY

@@ -98,11 +98,6 @@ class WriteHalf(ReadHalf):
         return self._writeState is FINISHED
 
     @property
-    def writableAborted(self) -> bool:
-        """Destroyed, or broken, before 'finish'."""
-        return self._life is not ALIVE and self._writeState is not FINISHED
-
-    @property
     def writableLength(self) -> int:
         """The bytes that wait or are being written."""
         return self._writeLength
