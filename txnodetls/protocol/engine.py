@@ -43,7 +43,7 @@ from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
 
-__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine"]
+__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "splitALPN", "verifyMode"]
 
 # How much plaintext is encrypted per call: bounds the output BIO, which never
 # shrinks, and is large enough that the call itself costs nothing.
@@ -428,6 +428,16 @@ class TLSEngine:
     def hookFailed(self, error: BaseException) -> None:
         if self._hookError is None:
             self._hookError = error
+
+
+def verifyMode(requestCert: bool, rejectUnauthorized: bool) -> int:
+    """The C{SSL_VERIFY_*} bits of a server's two options."""
+    if not requestCert:
+        return int(SSL.VERIFY_NONE)
+    mode = SSL.VERIFY_PEER
+    if rejectUnauthorized:
+        mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+    return int(mode)
 
 
 def splitALPN(names: bytes) -> list[bytes]:

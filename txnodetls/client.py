@@ -1,0 +1,253 @@
+"""
+C{connect}: Node's TLS client.
+
+What a client does beside moving bytes: it says hello as soon as it is
+connected, and when the handshake is done it looks at the server's certificate
+before anything of the server's is delivered, and before its own Finished
+message leaves: a server whose certificate is refused never sees a TLS 1.3
+connection as established.
+
+Source: https://nodejs.org/api/tls.html#tlsconnectoptions-callback
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from txnodetls.answers import refuseAsynchronous
+from txnodetls.constants import DEFAULT_MIN_DH_SIZE
+from txnodetls.context import makeContext
+from txnodetls.errors import (
+    Blame,
+    CertificateError,
+    NodeError,
+    Phase,
+    invalidArgType,
+    missingArgs,
+)
+from txnodetls.net.connecting import connectArguments
+from txnodetls.net.lookup import isIP
+from txnodetls.net.socket import Socket
+from txnodetls.openssl import queries
+from txnodetls.openssl.failures import verifyErrorCode, verifyErrorText
+from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
+from txnodetls.pki.identity import checkServerIdentity
+from txnodetls.protocol.engine import EngineSettings, TLSEngine
+from txnodetls.psk import clientPsk
+from txnodetls.socket import Handler, TLSSocket
+
+__all__ = ["ClientHandler", "connect"]
+
+_NO_CERTIFICATE: Final = 2
+
+
+class NodeDeprecationWarning(DeprecationWarning):
+    """
+    A warning about what Node has deprecated.
+
+    @ivar code: Node's code, e.g. C{DEP0123}.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ClientHandler(Handler):
+    """The role of one client connection."""
+
+    startsAtOnce = True
+
+    def __init__(self, options: Options, context: Any) -> None:
+        self._options = options
+        self._context = context
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        options = self._options
+        socket._context = self._context
+        callback = options.pskCallback
+        return TLSEngine(
+            self._context.native,
+            EngineSettings(
+                isServer=False,
+                servername=socket._servernameToSend,
+                alpn=options.ALPNProtocols or b"",
+                session=socket._sessionToOffer,
+                requestStaple=bool(options.requestOCSP),
+                pskClient=None if callback is None else partial(clientPsk, callback),
+                keylog=bool(socket.listenerCount("keylog")),
+            ),
+        )
+
+    def secured(self, socket: TLSSocket) -> None:
+        try:
+            error = self._verdict(socket)
+        except Exception as raised:
+            socket.destroy(raised)
+            return
+        socket.authorized = error is None
+        if error is not None:
+            socket.authorizationError = getattr(error, "code", None) or str(error)
+            if self._options.rejectUnauthorized is not False:
+                socket.destroy(error)
+                return
+        socket.secureConnecting = False
+        socket._fire("secureConnect")
+        socket._fire("secure")
+
+    def truncated(self, socket: TLSSocket) -> None:
+        options = self._options
+        error = NodeError(
+            "Client network socket disconnected before secure TLS connection was established",
+            "ECONNRESET",
+            blame=Blame.PEER,
+            phase=Phase.HANDSHAKING,
+            path=options.path,
+            host=options.host,
+            port=options.port,
+            localAddress=options.localAddress,
+        )
+        socket.push(None)
+        # 'end' comes first, by a tick of its own.
+        socket._ticks.nextTick(socket._ticks.nextTick, socket.destroy, error)
+
+    def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
+        socket._fire("keylog", line)
+
+    def _verdict(self, socket: TLSSocket) -> BaseException | None:
+        engine = socket._engine
+        assert engine is not None
+        driver = engine.driver
+        small = self._tooSmall(socket)
+        if small is not None:
+            raise small
+        result = queries.verifyResult(driver)
+        if queries.peerCertificate(driver) is None:
+            # A server without a certificate has proved itself by the key that
+            # we supplied, or not at all.
+            result = 0 if engine.pskSupplied or queries.sessionReused(driver) else _NO_CERTIFICATE
+        if result:
+            return NodeError(
+                verifyErrorText(result),
+                verifyErrorCode(result),
+                blame=Blame.PEER,
+                phase=Phase.HANDSHAKING,
+            )
+        if queries.sessionReused(driver) and not engine.pskSupplied:
+            return None
+        return self._checkIdentity(socket)
+
+    def _checkIdentity(self, socket: TLSSocket) -> BaseException | None:
+        check = self._options.checkServerIdentity or checkServerIdentity
+        certificate = socket.getPeerCertificate(check is not checkServerIdentity)
+        error = refuseAsynchronous(
+            "checkServerIdentity", check(self._expectedName(), certificate or {})
+        )
+        if error is None or isinstance(error, BaseException):
+            return error
+        return NodeError(str(error)) if error else None
+
+    def _expectedName(self) -> str:
+        options = self._options
+        name: str = (
+            options.servername
+            or options.host
+            or getattr(options.socket, "_host", None)
+            or "localhost"
+        )
+        return name
+
+    def _tooSmall(self, socket: TLSSocket) -> NodeError | None:
+        """The error of a DHE key below C{minDHSize}."""
+        cipher = socket.getCipher()
+        if cipher is None or not cipher["name"].startswith("DHE-"):
+            return None
+        bits = (socket.getEphemeralKeyInfo() or {}).get("size")
+        minimum = self._options.minDHSize or DEFAULT_MIN_DH_SIZE
+        if bits is None or bits >= minimum:
+            return None
+        return NodeError(
+            f"DH parameter size {bits} is less than {minimum}",
+            "ERR_TLS_DH_PARAM_SIZE",
+            blame=Blame.PEER,
+            phase=Phase.HANDSHAKING,
+        )
+
+
+def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
+    """
+    Connect: C{connect(options[, callback])}, C{connect(port[, host][, options][, callback])},
+    C{connect(path[, options][, callback])}.
+
+    Options stand in a mapping, in keyword arguments of the same names, or in
+    both (keywords win).  An option beats a positional argument.
+
+    @return: the socket, at once; C{callback} listens to 'secureConnect'.
+    @raise NodeError: for options that are wrong, before anything is opened.
+    """
+    given, callback = _arguments(arguments, more)
+    options = readOptions(CONNECT, given)
+    if "checkServerIdentity" in given and given["checkServerIdentity"] is None:
+        raise invalidArgType("options.checkServerIdentity", "of type function", None)
+    stream = options.socket
+    _checkName(options, stream)
+    context = options.secureContext
+    if context is None:
+        context = makeContext(options.only(CONTEXT))
+    socket = TLSSocket(
+        stream, options, handler=ClientHandler(options, context), reactor=reactor
+    )
+    if callback is not None:
+        socket.once("secureConnect", callback)
+    if options.session:
+        socket.setSession(options.session)
+    if options.servername:
+        if isIP(options.servername):
+            warnings.warn(
+                NodeDeprecationWarning(
+                    "Setting the TLS ServerName to an IP address is not permitted by RFC 6066. "
+                    "This will be ignored in a future version.",
+                    "DEP0123",
+                ),
+                stacklevel=2,
+            )
+        socket.setServername(options.servername)
+    if stream is None:
+        socket.connect(options)
+        if options.timeout:
+            socket.setTimeout(options.timeout)
+    return socket
+
+
+def _arguments(
+    arguments: tuple[Any, ...], more: Mapping[str, Any]
+) -> tuple[dict[str, Any], Callable[..., Any] | None]:
+    """Node's forms of the arguments: one dictionary of options, and the callback."""
+    options, callback = connectArguments(arguments, {})
+    for extra in arguments[1:3]:
+        if isinstance(extra, Mapping):
+            options.update(extra)
+            break
+    options.update(more)
+    return options, callback
+
+
+def _checkName(options: Options, stream: Any) -> None:
+    """
+    Over a stream that is not ours there is no name to check the certificate by.
+
+    Node takes 'localhost' then; whoever has a certificate for that name,
+    which is easily had, could pass for any server.
+
+    @raise NodeTypeError: C{ERR_MISSING_ARGS}.
+    """
+    if stream is None or isinstance(stream, Socket):
+        return
+    if options.rejectUnauthorized is False:
+        return
+    if options.servername or options.host or options.checkServerIdentity:
+        return
+    raise missingArgs("options.servername", "options.host")

@@ -1,0 +1,188 @@
+"""
+What a TLS socket tells about its connection: certificates, cipher, session.
+
+Everything is asked of OpenSSL at the moment somebody wants to know it, and
+nothing is kept.  Once the socket is destroyed there is no connection to ask,
+and the answer is None, as in Node.
+
+Source: https://nodejs.org/api/tls.html#class-tlstlssocket
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from txnodetls.errors import Blame, NodeError, invalidArgType, outOfRange
+from txnodetls.openssl import keys, queries
+from txnodetls.pki.certificates import certificateChainObject, certificateObject
+from txnodetls.pki.x509certificate import X509Certificate
+from txnodetls.protocol.states import Sending
+
+if TYPE_CHECKING:
+    from txnodetls.openssl.calls import Driver
+    from txnodetls.protocol.engine import TLSEngine
+
+__all__ = ["Inspection"]
+
+
+class Inspection:
+    """The part of a TLSSocket that only answers questions."""
+
+    __slots__ = ()
+
+    _engine: TLSEngine | None
+    _isServer: bool
+
+    def _issuerFinder(self) -> Callable[[bytes], bytes | None] | None:
+        """What finds the issuer of a certificate among the trusted ones."""
+        raise NotImplementedError
+
+    def _driver(self) -> Driver | None:
+        engine = self._engine
+        return None if engine is None else engine.driver
+
+    def _secured(self) -> bool:
+        engine = self._engine
+        return engine is not None and engine.sending is not Sending.WAITING
+
+    def getPeerCertificate(self, detailed: bool = False) -> dict[str, Any] | None:
+        """
+        The peer's certificate in Node's form.
+
+        @param detailed: with C{issuerCertificate}, up to the self-signed one,
+            whose C{issuerCertificate} is itself.
+        @return: {} if the peer has sent none; None once destroyed.
+        """
+        driver = self._driver()
+        if driver is None:
+            return None
+        if not detailed:
+            der = queries.peerCertificate(driver)
+            return {} if der is None else certificateObject(der)
+        chain = queries.peerChain(driver)
+        return certificateChainObject(chain, self._issuerFinder()) if chain else {}
+
+    def getCertificate(self) -> dict[str, Any] | None:
+        """The own certificate in Node's form; {} if there is none; None once destroyed."""
+        driver = self._driver()
+        if driver is None:
+            return None
+        der = queries.ownCertificate(driver)
+        return {} if der is None else certificateObject(der)
+
+    def getPeerX509Certificate(self) -> X509Certificate | None:
+        """The peer's certificate, or None."""
+        driver = self._driver()
+        if driver is None:
+            return None
+        chain = queries.peerChain(driver)
+        certificate = None
+        for der in reversed(chain):
+            issuer, certificate = certificate, X509Certificate(der)
+            if issuer is not None and certificate.checkIssued(issuer):
+                certificate.issuerCertificate = issuer
+        return certificate
+
+    def getX509Certificate(self) -> X509Certificate | None:
+        """The own certificate, or None."""
+        driver = self._driver()
+        der = None if driver is None else queries.ownCertificate(driver)
+        return None if der is None else X509Certificate(der)
+
+    def getCipher(self) -> dict[str, str] | None:
+        """C{name}, C{standardName} and C{version} of the cipher suite."""
+        driver = self._driver()
+        return None if driver is None else queries.cipher(driver)
+
+    def getProtocol(self) -> str | None:
+        """C{TLSv1.3} and so on."""
+        driver = self._driver()
+        return None if driver is None else queries.protocol(driver)
+
+    def getEphemeralKeyInfo(self) -> dict[str, Any] | None:
+        """
+        Type, name and size of the ephemeral key exchange.
+
+        @return: {} if it was not ephemeral; None on a server or once destroyed.
+        @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        """
+        driver = self._driver()
+        if driver is None or self._isServer:
+            return None
+        return keys.ephemeralKeyInfo(driver)
+
+    def getSharedSigalgs(self) -> list[str] | None:
+        """
+        The signature algorithms that both sides have, in order.
+
+        @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        """
+        driver = self._driver()
+        return None if driver is None else keys.sharedSigalgs(driver)
+
+    def getFinished(self) -> bytes | None:
+        """The latest Finished message that was sent, or None."""
+        driver = self._driver()
+        return None if driver is None else queries.finished(driver)
+
+    def getPeerFinished(self) -> bytes | None:
+        """The latest Finished message that was received, or None."""
+        driver = self._driver()
+        return None if driver is None else queries.peerFinished(driver)
+
+    def getSession(self) -> bytes | None:
+        """The session, serialised; None before there is one."""
+        driver = self._driver()
+        return None if driver is None else queries.session(driver)
+
+    def getTLSTicket(self) -> bytes | None:
+        """The ticket of a client's session; None if there is none, and on a server."""
+        if self._isServer:
+            return None
+        session = self.getSession()
+        return None if session is None else queries.ticketOf(session)
+
+    def isSessionReused(self) -> bool | None:
+        """Whether the session was resumed."""
+        driver = self._driver()
+        return None if driver is None else queries.sessionReused(driver)
+
+    def exportKeyingMaterial(
+        self, length: int, label: str, context: bytes | None = None
+    ) -> bytes:
+        """
+        Keying material for use outside of TLS (RFC 5705, RFC 8446 section 7.5).
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
+        @raise NodeRangeError: C{ERR_OUT_OF_RANGE}: length is not a whole
+            number from 1 to 2**31 - 1.
+        @raise NodeError: C{ERR_TLS_INVALID_STATE}: before the handshake is done.
+        """
+        if isinstance(length, bool) or not isinstance(length, (int, float)):
+            raise invalidArgType("length", "of type number", length)
+        if int(length) != length:
+            raise outOfRange("length", "an integer", length)
+        if not 1 <= length <= 0x7FFFFFFF:
+            raise outOfRange("length", ">= 1 && <= 2147483647", length)
+        if not isinstance(label, str):
+            raise invalidArgType("label", "of type string", label)
+        if context is not None and not isinstance(context, (bytes, bytearray, memoryview)):
+            raise invalidArgType(
+                "context", "an instance of Buffer, TypedArray, or DataView", context
+            )
+        driver = self._driver()
+        if driver is None or not self._secured():
+            raise NodeError(
+                "TLS socket connection must be securely established", "ERR_TLS_INVALID_STATE"
+            )
+        material = queries.exportKeyingMaterial(
+            driver, int(length), label.encode(), None if context is None else bytes(context)
+        )
+        if material is None:
+            raise NodeError(
+                "OpenSSL refused to export keying material",
+                "ERR_CRYPTO_OPERATION_FAILED",
+                blame=Blame.LOCAL,
+            )
+        return material

@@ -1,0 +1,356 @@
+"""
+C{Server}: Node's C{tls.Server}.
+
+A connection is accepted as a carrier and becomes a L{TLSSocket} at once, one
+stream object per connection; its engine is made when its first bytes come, with
+the context that the server has then.  What all connections share (settings,
+handler) is made once and remade when it changes.
+
+Source: https://nodejs.org/api/tls.html#class-tlsserver
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+
+from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
+from txnodetls.context import SecureContext, makeContext
+from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
+from txnodetls.interfaces import ISecureContext
+from txnodetls.net.server import Server as NetServer
+from txnodetls.openssl import queries
+from txnodetls.openssl.failures import verifyErrorCode
+from txnodetls.options import CONTEXT, SERVER, Options, readOptions
+from txnodetls.protocol import events
+from txnodetls.protocol.engine import EngineSettings, TLSEngine
+from txnodetls.psk import serverPsk
+from txnodetls.questions import HelloQuestions
+from txnodetls.socket import Handler, TLSSocket, verifyMode
+
+__all__ = ["Server", "createServer"]
+
+# What the error of a verification is when there was nothing to verify.
+_NO_CERTIFICATE: Final = 2
+
+
+def _ignore(*_arguments: Any) -> None:
+    """Listens to 'error' while the server answers for the socket."""
+
+
+class ServerHandler(Handler):
+    """
+    The role of a server's sockets, one for all of them.
+
+    Until a socket is secure the server answers for it: its errors are
+    'tlsClientError' events of the server, and it has none of its own.
+    """
+
+    startsAtOnce = False
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.timers: dict[TLSSocket, IDelayedCall] = {}
+
+    def accepted(self, socket: TLSSocket) -> None:
+        """A connection has come: bound the time of its handshake."""
+        server = self.server
+        socket.on("error", _ignore)
+        self.timers[socket] = server._reactor.callLater(
+            server._handshakeTimeout / 1000, socket._ticks.turn, self._timedOut, socket
+        )
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        server = self.server
+        context = server._context
+        socket._context = context
+        settings = server._settingsNow()
+        if server._pskCallback is not None:
+            settings = attrs.evolve(
+                settings, pskServer=partial(serverPsk, server._pskCallback, socket)
+            )
+        return TLSEngine(context.native, settings)
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        server = self.server
+        staple = server._askStaple if server.listenerCount("OCSPRequest") else None
+        HelloQuestions(socket, socket._context, server._chooseContext, staple).start(event.hello)
+
+    def secured(self, socket: TLSSocket) -> None:
+        server = self.server
+        engine = socket._engine
+        assert engine is not None
+        if server.requestCert:
+            verdict = verdictOn(engine)
+            socket.authorized = verdict is None
+            socket.authorizationError = verdict
+            if verdict is not None and server.rejectUnauthorized:
+                socket.destroy()
+                return
+        self._release(socket)
+        socket._fire("secure")
+        server._fire("secureConnection", socket)
+
+    def truncated(self, socket: TLSSocket) -> None:
+        socket.destroy()
+
+    def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
+        if not self._release(socket):
+            return
+        if error is None:
+            error = NodeError(
+                "socket hang up", "ECONNRESET", blame=Blame.PEER, phase=Phase.HANDSHAKING
+            )
+        server = self.server
+        server._fire("tlsClientError", error, socket)
+        if server.listenerCount("clientError"):
+            server._fire("clientError", error, socket)
+
+    def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
+        socket._fire("keylog", line)
+        self.server._fire("keylog", line, socket)
+
+    def _release(self, socket: TLSSocket) -> bool:
+        """The server answers for this socket no more; whether it did until now."""
+        timer = self.timers.pop(socket, None)
+        if timer is None:
+            return False
+        if timer.active():
+            timer.cancel()
+        socket.removeListener("error", _ignore)
+        return True
+
+    def _timedOut(self, socket: TLSSocket) -> None:
+        socket.destroy(
+            NodeError(
+                "TLS handshake timeout",
+                "ERR_TLS_HANDSHAKE_TIMEOUT",
+                blame=Blame.PEER,
+                phase=Phase.HANDSHAKING,
+            )
+        )
+
+
+def verdictOn(engine: TLSEngine) -> str | None:
+    """
+    The code of the reason why a client is not authorized, or None if it is.
+
+    A certificate has to be there and verified, or our own pskCallback has to
+    have supplied the key of this very handshake.  That a session was resumed
+    proves nothing by itself: the ticket may be from a server with the same
+    keys that asks for no certificate.
+    """
+    if engine.pskSupplied:
+        return None
+    if queries.peerCertificate(engine.driver) is None:
+        return verifyErrorCode(_NO_CERTIFICATE)
+    result = queries.verifyResult(engine.driver)
+    return None if result == 0 else verifyErrorCode(result)
+
+
+class Server(NetServer):
+    """
+    A TLS server.
+
+    @ivar requestCert: whether clients are asked for a certificate.
+    @ivar rejectUnauthorized: whether those without a verified one are refused.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | Callable[..., Any] | None = None,
+        secureConnectionListener: Callable[..., Any] | None = None,
+        *,
+        reactor: Any = None,
+        **more: Any,
+    ) -> None:
+        if callable(options):
+            options, secureConnectionListener = None, options
+        given = readOptions(SERVER, options, more)
+        self.requestCert = given.requestCert is True
+        self.rejectUnauthorized = given.rejectUnauthorized is not False
+        self._contexts: list[tuple[re.Pattern[str], Any, str]] = []
+        self._sniCallback: Callable[..., Any] | None = given.SNICallback
+        self._alpnCallback: Callable[..., Any] | None = given.ALPNCallback
+        self._alpn: bytes = given.ALPNProtocols or b""
+        self._pskCallback: Callable[..., Any] | None = given.pskCallback
+        self._handshakeTimeout: float = given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT
+        self._settings: tuple[tuple[bool, bool], EngineSettings] | None = None
+        self._context: Any = self._makeContext(given)
+        self._handler = ServerHandler(self)
+        super().__init__(given, reactor=reactor)
+        self._socketOptions = {
+            "allowHalfOpen": self.allowHalfOpen,
+            "highWaterMark": self.highWaterMark,
+            "pauseOnConnect": self.pauseOnConnect,
+        }
+        self.on("connection", self._onConnection)
+        if secureConnectionListener is not None:
+            self.on("secureConnection", secureConnectionListener)
+
+    # -- contexts
+
+    def addContext(self, hostname: str, context: Any) -> None:
+        """
+        Serve C{hostname}, which may have wildcards, with a context of its own.
+
+        Of several that match, the one added last serves.
+
+        @param context: an ISecureContext, or the options of one.
+        @raise NodeError: C{ERR_TLS_REQUIRED_SERVER_NAME}.
+        """
+        if not hostname:
+            raise NodeError(
+                '"servername" is required parameter for Server.addContext',
+                "ERR_TLS_REQUIRED_SERVER_NAME",
+                blame=Blame.CONFIGURATION,
+            )
+        if not isinstance(hostname, str):
+            raise invalidArgType("hostname", "of type string", hostname)
+        # A star stands for part of one label; everything else for itself.
+        pattern = re.compile(
+            "[^.]*".join(re.escape(part) for part in hostname.split("*")), re.IGNORECASE
+        )
+        self._contexts.append((pattern, self._makeContext(context), hostname))
+
+    def removeContext(self, hostname: str) -> bool:
+        """Forget what was added for C{hostname}; whether there was anything."""
+        kept = [entry for entry in self._contexts if entry[2] != hostname]
+        found = len(kept) < len(self._contexts)
+        self._contexts = kept
+        return found
+
+    def setSecureContext(self, options: Mapping[str, Any]) -> None:
+        """
+        Replace the context.  Connections whose handshake has begun keep theirs.
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}, and whatever
+            C{createSecureContext} raises; then the old context stays.
+        """
+        if not isinstance(options, Mapping):
+            raise invalidArgType("options", "of type object", options)
+        self._context = self._makeContext(options)
+
+    def _makeContext(self, given: Any) -> Any:
+        """An ISecureContext as it is, or one made of options."""
+        if ISecureContext.providedBy(given):
+            return given
+        options = readOptions(SERVER, given)
+        if options.secureContext is not None:
+            return options.secureContext
+        return makeContext(options.only(CONTEXT), self._sessionIdContext)
+
+    def _sessionIdContext(self, context: SecureContext) -> bytes:
+        """
+        What this server's sessions are bound to, where the options do not say.
+
+        As in Node the program's arguments; and beside them all that decides
+        what a session proves about its client.
+        """
+        digest = hashlib.sha1("\0".join(sys.argv).encode("utf-8", "surrogateescape"))
+        digest.update(bytes((self.requestCert, self.rejectUnauthorized)))
+        digest.update(context.trustDigest)
+        return digest.hexdigest()[:32].encode("ascii")
+
+    def _chooseContext(self, servername: str, callback: Callable[..., None]) -> Any:
+        if self._sniCallback is not None:
+            return self._sniCallback(servername, callback)
+        for pattern, context, _name in reversed(self._contexts):
+            if pattern.fullmatch(servername):
+                callback(None, context)
+                return None
+        callback(None, None)
+        return None
+
+    def _askStaple(
+        self, certificate: bytes, issuer: bytes | None, callback: Callable[..., None]
+    ) -> None:
+        self.emit("OCSPRequest", certificate, issuer, callback)
+
+    # -- what all connections share
+
+    def _settingsNow(self) -> EngineSettings:
+        """The settings, remade when listeners or contexts have come or gone."""
+        keylog = bool(self.listenerCount("keylog"))
+        asks = bool(
+            self._contexts or self._sniCallback is not None or self.listenerCount("OCSPRequest")
+        )
+        if self._settings is None or self._settings[0] != (keylog, asks):
+            self._settings = (
+                (keylog, asks),
+                EngineSettings(
+                    isServer=True,
+                    verifyMode=verifyMode(self.requestCert, self.rejectUnauthorized),
+                    askAboutHello=asks,
+                    alpn=self._alpn,
+                    chooseALPN=None if self._alpnCallback is None else self._chooseALPN,
+                    keylog=keylog,
+                ),
+            )
+        return self._settings[1]
+
+    def _chooseALPN(self, servername: bytes | None, offered: list[bytes]) -> bytes | None:
+        assert self._alpnCallback is not None
+        names = [name.decode("latin-1") for name in offered]
+        chosen = self._alpnCallback(
+            {
+                "servername": "" if servername is None else servername.decode("latin-1"),
+                "protocols": names,
+            }
+        )
+        if chosen is None:
+            return None
+        if chosen not in names:
+            raise NodeTypeError(
+                f"ALPN callback returned a value ({chosen}) that did not match any of the "
+                f"client's offered protocols ({', '.join(names)})",
+                "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT",
+                blame=Blame.CONFIGURATION,
+                phase=Phase.HANDSHAKING,
+            )
+        return str(chosen).encode("latin-1")
+
+    # -- connections
+
+    def _accepted(self, carrier: Any) -> None:
+        if self.listenerCount("connection") > 1:
+            # Somebody else wants to see the plain connection.
+            super()._accepted(carrier)
+            return
+        socket = self._newSocket(None)
+        self._count(socket)
+        socket._adopt(carrier)
+        carrier.resume()
+
+    def _onConnection(self, socket: Any) -> None:
+        """A plain connection, accepted by ourselves or handed in with emit('connection')."""
+        self._newSocket(socket)
+
+    def _newSocket(self, below: Any) -> TLSSocket:
+        socket = TLSSocket(below, self._socketOptions, handler=self._handler, reactor=self._reactor)
+        self._handler.accepted(socket)
+        return socket
+
+
+def createServer(
+    options: Mapping[str, Any] | Callable[..., Any] | None = None,
+    secureConnectionListener: Callable[..., Any] | None = None,
+    *,
+    reactor: Any = None,
+    **more: Any,
+) -> Server:
+    """
+    Make a L{Server}.
+
+    @param options: Node's options, as a mapping, or keyword arguments of the
+        same names, or both; keywords win.
+    @param secureConnectionListener: listens to 'secureConnection'.
+    """
+    return Server(options, secureConnectionListener, reactor=reactor, **more)

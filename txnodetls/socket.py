@@ -1,0 +1,633 @@
+"""
+C{TLSSocket}: one engine on one carrier, with Node's stream in front.
+
+    carrier → engine → stream → listeners          carrierArea, _pump, push
+    write   → engine → outbox → carrier            _write, gather, writeArea
+
+This is the only object above the engine that has state.  What belongs to a
+role (a server's handshake timeout, a client's check of the certificate) is
+done by the role's L{Handler}, of which there is one per server, or per client
+connection; it has no part in the flow of bytes.
+
+Rules of this file:
+
+- Before the handshake is done, bytes are always read; afterwards only while
+  the stream has room.
+- What the application writes before the handshake is done waits in the stream,
+  one chunk of it here.
+- At L{events.HandshakeCompleted} the handler gives its verdict before anything
+  else is sent or delivered: a rejected peer gets nothing and delivers nothing.
+- When the engine fails, its alert is sent, and then the socket is destroyed
+  with the error.
+- After C{_destroy} there is no engine, and answers that come late find nobody.
+
+Source: https://nodejs.org/api/tls.html#class-tlstlssocket
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, Final, Self
+
+from twisted.internet.interfaces import ITransport
+
+from txnodetls.context import makeContext
+from txnodetls.errors import (
+    Blame,
+    NodeError,
+    NodeTypeError,
+    OpenSSLError,
+    Phase,
+    invalidArgType,
+)
+from txnodetls.inspection import Inspection
+from txnodetls.net.socket import Socket
+from txnodetls.net.wrapper import takeCarrier
+from txnodetls.openssl import queries
+from txnodetls.options import CONTEXT, SOCKET, Options, readOptions
+from txnodetls.outbox import OUTBOX
+from txnodetls.protocol import events
+from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, verifyMode
+from txnodetls.protocol.states import Sending
+from txnodetls.pki.issuers import findIssuer
+from txnodetls.psk import clientPsk, serverPsk
+from txnodetls.questions import HelloQuestions
+
+__all__ = ["Handler", "TLSSocket"]
+
+Callback = Callable[[BaseException | None], object]
+
+# What one connection may send in one turn of the reactor before the others
+# are given theirs.
+_TURN_SHARE: Final = 1024 * 1024
+
+
+class Handler(ABC):
+    """
+    What a role adds to a socket.
+
+    @ivar startsAtOnce: it is this side that speaks first.
+    """
+
+    startsAtOnce: bool
+
+    @abstractmethod
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        """The first bytes have come, or the connection is made: make the engine."""
+
+    @abstractmethod
+    def secured(self, socket: TLSSocket) -> None:
+        """The handshake is done: give the verdict, emit what is to be emitted."""
+
+    @abstractmethod
+    def truncated(self, socket: TLSSocket) -> None:
+        """The bytes ended before the handshake was done."""
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        """A ClientHello waits for C{socket._resume()}."""
+        socket._resume(Answer())
+
+    def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
+        """A line for the key log."""
+        socket._fire("keylog", line)
+
+    def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
+        """The socket is destroyed, with an error or without."""
+
+
+class TLSSocket(Inspection, Socket):
+    """
+    A TLS connection, as Node's duplex stream.
+
+    @ivar authorized: whether the peer's certificate was verified.
+    @ivar authorizationError: the code of the reason why it was not, or None.
+    @ivar alpnProtocol: the protocol agreed on; False if there is none; None
+        before the handshake is done.
+    @ivar servername: the server name that was sent; False if there is none;
+        None before the handshake is done.
+    @ivar secureConnecting: the handshake is under way (clients).
+    @ivar encrypted: True.
+    """
+
+    # What makes the Twisted transport of a socket; set by the face of the
+    # package, because what makes it stands on a higher floor.
+    transportFactory: ClassVar[Callable[[TLSSocket], ITransport] | None] = None
+
+    encrypted: Final = True
+
+    def __init__(
+        self,
+        socket: Any = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        handler: Handler | None = None,
+        reactor: Any = None,
+        **more: Any,
+    ) -> None:
+        if handler is None:
+            given = readOptions(SOCKET, options, more)
+            handler = ServingAlone(given) if given.isServer else ConnectingAlone(given)
+            options = given
+        get = (options or {}).get
+        super().__init__(
+            {
+                "allowHalfOpen": get("allowHalfOpen")
+                if socket is None
+                else getattr(socket, "allowHalfOpen", False),
+                "highWaterMark": get("highWaterMark"),
+                "noDelay": get("noDelay"),
+                "keepAlive": get("keepAlive"),
+                "keepAliveInitialDelay": get("keepAliveInitialDelay"),
+                "onread": get("onread"),
+                "signal": get("signal"),
+            },
+            reactor=_reactorOf(socket) if reactor is None else reactor,
+        )
+        self._initTLS(handler)
+        if get("pauseOnConnect"):
+            self.pause()
+        if socket is not None:
+            self._wrap(socket)
+
+    def _initTLS(self, handler: Handler) -> None:
+        self.authorized = False
+        self.authorizationError: str | None = None
+        self.alpnProtocol: str | bool | None = None
+        self.servername: str | bool | None = None
+        self.secureConnecting = True
+        self._handler = handler
+        self._isServer = not handler.startsAtOnce
+        self._engine: TLSEngine | None = None
+        self._context: Any = None
+        self._parent: Any = None
+        self._secure = False
+        self._reading = True
+        self._pumping = False
+        self._slice = SLICE
+        self._received = self._sent = 0
+        self._servernameToSend: bytes | None = None
+        self._sessionToOffer: bytes | None = None
+        self._waiting: tuple[Any, Callback] | None = None
+        self._waitingFinal: Callback | None = None
+        self._transport: ITransport | None = None
+
+    def _wrap(self, below: Any) -> None:
+        """Stand on another socket, stream or transport; it is closed with this one."""
+        # Another TLSSocket is a stream to stand on, and not a source of its carrier.
+        carrier, early = takeCarrier(
+            below, self._ticks.reactor, whole=isinstance(below, TLSSocket)
+        )
+        if not ITransport.providedBy(below):
+            self._parent = below
+        self._adopt(carrier)
+        # In a tick, so that whoever wraps can listen and set options first.
+        self._ticks.nextTick(self._wrapped, early)
+
+    def _wrapped(self, early: bytes) -> None:
+        if self.destroyed:
+            return
+        self._startEngine()
+        if early:
+            self.carrierData(early)
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    # -- what Node's users set and do
+
+    def setServername(self, name: str) -> None:
+        """
+        The server name that the ClientHello will carry.
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
+        @raise NodeError: C{ERR_TLS_SNI_FROM_SERVER}.
+        """
+        if not isinstance(name, str):
+            raise invalidArgType("name", "of type string", name)
+        if self._isServer:
+            raise NodeError("Cannot issue SNI from a TLS server-side socket", "ERR_TLS_SNI_FROM_SERVER")
+        try:
+            self._servernameToSend = name.encode("ascii")
+        except UnicodeEncodeError:
+            self._servernameToSend = name.encode("idna")
+
+    def setSession(self, session: bytes) -> None:
+        """
+        A session to resume, as 'session' or C{getSession()} gave it.
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
+        """
+        if not isinstance(session, (bytes, bytearray, memoryview)):
+            raise invalidArgType(
+                "session", "an instance of Buffer, TypedArray, or DataView", session
+            )
+        self._sessionToOffer = bytes(session)
+
+    def setMaxSendFragment(self, size: int) -> bool:
+        """
+        The largest amount of plaintext in one record, from 512 to 16384 bytes.
+
+        @return: whether it could be set.
+        """
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise invalidArgType("size", "of type number", size)
+        if not 512 <= size <= 16384 or self.destroyed:
+            return False
+        self._slice = SLICE if size == 16384 else size
+        return True
+
+    def resetAndDestroy(self) -> Self:
+        """
+        Not for TLS connections, as in Node.
+
+        @raise NodeTypeError: C{ERR_INVALID_HANDLE_TYPE}.
+        """
+        if self._carrier is None:
+            return super().resetAndDestroy()
+        raise NodeTypeError("This handle type cannot be sent", "ERR_INVALID_HANDLE_TYPE")
+
+    @property
+    def transport(self) -> ITransport:
+        """The Twisted transport of this connection; its C{tlsSocket} leads back."""
+        transport = self._transport
+        if transport is None:
+            factory = TLSSocket.transportFactory
+            assert factory is not None
+            transport = self._transport = factory(self)
+        return transport
+
+    @property
+    def reactor(self) -> Any:
+        """The reactor that the connection lives on."""
+        return self._ticks.reactor
+
+    @property
+    def bytesRead(self) -> int:
+        """Bytes of application data received."""
+        return self._received
+
+    @property
+    def bytesWritten(self) -> int:
+        """Bytes of application data written, those that still wait included."""
+        return self._sent + self._writeLength - self._writeHanded
+
+    def _issuerFinder(self) -> Callable[[bytes], bytes | None] | None:
+        context = self._context
+        if context is None:
+            return None
+        return lambda certificate: findIssuer(certificate, context.trustedCertificates())
+
+    # -- the carrier's calls (see txnodetls.transports.carrier)
+
+    def _carrierReady(self) -> None:
+        """There is a connection: tell, and begin."""
+        self._fire("connect")
+        if not self.destroyed:
+            self._startEngine()
+        self._fire("ready")
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    def _startEngine(self) -> None:
+        """Whoever speaks first begins; the others wait for the first bytes."""
+        if self._handler.startsAtOnce and self._begin():
+            engine = self._engine
+            assert engine is not None
+            engine.start()
+            self._pump()
+
+    def _begin(self) -> bool:
+        """Make the engine; whether there is one now."""
+        if self.destroyed:
+            return False
+        try:
+            self._engine = self._handler.begin(self)
+        except Exception as error:
+            self.destroy(error)
+            return False
+        return True
+
+    def carrierArea(self, length: int) -> None:
+        """Ciphertext came, in the shared input area."""
+        if self._engine is not None or self._begin():
+            assert self._engine is not None
+            self._engine.receiveArea(length)
+            self._pump()
+
+    def carrierData(self, data: bytes) -> None:
+        """Ciphertext came."""
+        if self._engine is not None or self._begin():
+            assert self._engine is not None
+            self._engine.receive(data)
+            self._pump()
+
+    def carrierEnd(self) -> None:
+        """The peer ended the connection below."""
+        engine = self._engine
+        if engine is not None:
+            engine.receiveEnd()
+            self._pump()
+        elif not self.destroyed:
+            self._truncated(False)
+
+    # -- events of the engine
+
+    def _pump(self) -> None:
+        """Deliver what the engine has, and take what it wants to send."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._active()
+            engine = self._engine
+            while engine is not None and (self._reading or not self._secure):
+                event = engine.nextEvent()
+                if event is None:
+                    break
+                if type(event) is bytes:
+                    self._received += len(event)
+                    if not self.push(event):
+                        self._stopReading()
+                else:
+                    _ON_EVENT[type(event)](self, event)
+                engine = self._engine
+            if engine is not None:
+                OUTBOX.gather(self)
+                if self._waiting is not None and self._secure:
+                    self._writeWaiting()
+        finally:
+            self._pumping = False
+
+    def _onHello(self, event: events.ClientHelloReceived) -> None:
+        self._handler.helloReceived(self, event)
+
+    def _onCompleted(self, event: events.HandshakeCompleted) -> None:
+        engine = self._engine
+        assert engine is not None
+        if event.again:
+            self._fire("secure")
+            return
+        selected = queries.alpnSelected(engine.driver)
+        self.alpnProtocol = selected.decode("latin-1") if selected else False
+        if self.servername is None:
+            name = queries.servername(engine.driver)
+            self.servername = name.decode("latin-1") if name else False
+        self._secure = True
+        self._handler.secured(self)
+        if self._engine is None:
+            return
+        if self._waiting is not None:
+            self._writeWaiting()
+        if self._waitingFinal is not None:
+            callback, self._waitingFinal = self._waitingFinal, None
+            self._final(callback)
+
+    def _onSession(self, event: events.SessionIssued) -> None:
+        self._fire("session", event.session)
+
+    def _onKeyLogged(self, event: events.KeyLogged) -> None:
+        self._handler.keyLogged(self, event.line)
+
+    def _onStaple(self, event: events.StapleReceived) -> None:
+        self._fire("OCSPResponse", event.staple)
+
+    def _onEnd(self, _event: events.EndReceived) -> None:
+        self.push(None)
+
+    def _onTruncated(self, event: events.Truncated) -> None:
+        self._truncated(event.secured)
+
+    def _onFailed(self, event: events.Failed) -> None:
+        error = event.error
+        if not isinstance(error, OpenSSLError):
+            # An answer of the application's: the connection just ends.
+            self.destroy(error)
+            return
+        OUTBOX.gather(self)
+        if not self._secure:
+            self.destroy(error)
+            return
+        # As in Node: an error of TLS behind the handshake is told, and then
+        # the connection comes to its end.
+        self._fire("error", error)
+        if not self.destroyed:
+            self.push(None)
+
+    def _truncated(self, secured: bool) -> None:
+        if secured:
+            self.push(None)
+        else:
+            self._handler.truncated(self)
+
+    def _resume(self, answer: Answer) -> None:
+        """The questions about the ClientHello are answered."""
+        engine = self._engine
+        if engine is not None:
+            self._ticks.turn(self._resumed, engine, answer)
+
+    def _resumed(self, engine: TLSEngine, answer: Answer) -> None:
+        engine.resume(answer)
+        self._pump()
+
+    # -- the stream's hooks (see txnodetls.streams.duplex)
+
+    def _read(self) -> None:
+        self._reading = True
+        if self._engine is not None and self._secure and not self._pumping:
+            # What is left inside the engine comes first, but never on the
+            # stack of whoever asked for it.
+            self._ticks.nextTick(self._pump)
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    def _stopReading(self) -> None:
+        self._reading = False
+        if self._carrier is not None:
+            self._carrier.pause()
+
+    def _write(self, chunk: Any, callback: Callback) -> bool:
+        engine = self._engine
+        if engine is None or engine.sending is Sending.WAITING:
+            # The stream hands over one chunk at a time, so this is the only one.
+            self._waiting = (bytes(chunk), callback)
+            return False
+        return self._encrypt(engine, chunk, callback)
+
+    def _encrypt(self, engine: TLSEngine, chunk: Any, callback: Callback) -> bool:
+        length = len(chunk)
+        if length > self._slice:
+            sent = self._encryptSlices(engine, chunk)
+        else:
+            sent = length if not length or engine.send(chunk) else 0
+        OUTBOX.gather(self)
+        self._sent += sent
+        if sent < length:
+            if engine.sending is Sending.OPEN:
+                # A renegotiation waits for the peer.
+                self._waiting = (bytes(memoryview(chunk)[sent:]), callback)
+            else:
+                self._ticks.nextTick(callback, brokenPipe())
+            return False
+        carrier = self._carrier
+        if carrier is None or carrier.queued:
+            self._onDrained = callback
+            return False
+        if OUTBOX.spent > _TURN_SHARE:
+            self._ticks.immediate(callback)
+            return False
+        return True
+
+    def _encryptSlices(self, engine: TLSEngine, chunk: Any) -> int:
+        view = memoryview(chunk)
+        size = self._slice
+        for start in range(0, len(view), size):
+            if not engine.send(view[start : start + size]):
+                return start
+            OUTBOX.gather(self)
+        return len(view)
+
+    def _writeWaiting(self) -> None:
+        engine = self._engine
+        if engine is None or self._waiting is None:
+            return
+        chunk, callback = self._waiting
+        self._waiting = None
+        if self._encrypt(engine, chunk, callback):
+            callback()
+
+    def _final(self, callback: Callback) -> None:
+        engine = self._engine
+        if self._carrier is None or (engine is not None and not self._secure):
+            self._waitingFinal = callback
+            return
+        if engine is not None:
+            engine.shutdown()
+            OUTBOX.gather(self)
+            OUTBOX.flushFor(self)
+        self._carrier.end()
+        callback()
+
+    def _destroy(self, error: BaseException | None, callback: Callback) -> None:
+        OUTBOX.flushFor(self)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+        self._waiting = self._waitingFinal = None
+        self._ticks.nextTick(self._handler.closed, self, error)
+        super()._destroy(error, callback)
+        parent, self._parent = self._parent, None
+        if parent is not None:
+            parent.destroy()
+
+    def _release(self, reset: bool) -> None:
+        """Close the carrier: after what is queued, if that was the end of all we had to say."""
+        carrier = self._carrier
+        if carrier is not None and carrier.queued and not reset and self._saidAll():
+            self._carrier = None
+            self._former = carrier
+            carrier.attach(None)
+            carrier.close()
+        else:
+            super()._release(reset)
+
+    def _saidAll(self) -> bool:
+        """Whether what is still queued is the end of the stream, or an alert."""
+        return self.writableFinished or isinstance(self.errored, OpenSSLError)
+
+    def _sendArea(self, length: int) -> None:
+        """Send the first bytes of the shared output area (called by the outbox)."""
+        if self._carrier is not None:
+            self._carrier.writeArea(length)
+
+
+class _Alone(Handler):
+    """
+    The role of a bare C{TLSSocket(socket, options)}: whoever made it listens to
+    'secure', and judges the peer's certificate.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        context = options.secureContext
+        self._context = makeContext(options.only(CONTEXT)) if context is None else context
+
+    def secured(self, socket: TLSSocket) -> None:
+        socket._fire("secure")
+
+    def truncated(self, socket: TLSSocket) -> None:
+        socket.destroy(
+            NodeError("socket hang up", "ECONNRESET", blame=Blame.PEER, phase=Phase.HANDSHAKING)
+        )
+
+
+class ServingAlone(_Alone):
+    """The server's side."""
+
+    startsAtOnce = False
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        options = self._options
+        socket._context = self._context
+        callback = options.pskCallback
+        return TLSEngine(
+            self._context.native,
+            EngineSettings(
+                isServer=True,
+                verifyMode=verifyMode(
+                    bool(options.requestCert), options.rejectUnauthorized is not False
+                ),
+                askAboutHello=options.SNICallback is not None,
+                alpn=options.ALPNProtocols or b"",
+                pskServer=None if callback is None else partial(serverPsk, callback, socket),
+                keylog=bool(socket.listenerCount("keylog")),
+            ),
+        )
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        HelloQuestions(socket, self._context, self._options.SNICallback, None).start(event.hello)
+
+
+class ConnectingAlone(_Alone):
+    """The client's side."""
+
+    startsAtOnce = True
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        options = self._options
+        socket._context = self._context
+        callback = options.pskCallback
+        return TLSEngine(
+            self._context.native,
+            EngineSettings(
+                isServer=False,
+                servername=socket._servernameToSend,
+                alpn=options.ALPNProtocols or b"",
+                session=socket._sessionToOffer or options.session,
+                requestStaple=bool(options.requestOCSP),
+                pskClient=None if callback is None else partial(clientPsk, callback),
+                keylog=bool(socket.listenerCount("keylog")),
+            ),
+        )
+
+
+def brokenPipe() -> NodeError:
+    """The error of a write that the connection cannot take any more."""
+    return NodeError("write EPIPE", "EPIPE", blame=Blame.PEER, phase=Phase.OPEN, syscall="write")
+
+
+def _reactorOf(below: Any) -> Any:
+    ticks = getattr(below, "_ticks", None)
+    return getattr(below, "reactor", None) if ticks is None else ticks.reactor
+
+
+_ON_EVENT: Final = {
+    events.ClientHelloReceived: TLSSocket._onHello,
+    events.HandshakeCompleted: TLSSocket._onCompleted,
+    events.SessionIssued: TLSSocket._onSession,
+    events.KeyLogged: TLSSocket._onKeyLogged,
+    events.StapleReceived: TLSSocket._onStaple,
+    events.EndReceived: TLSSocket._onEnd,
+    events.Truncated: TLSSocket._onTruncated,
+    events.Failed: TLSSocket._onFailed,
+}
