@@ -32,12 +32,15 @@ __all__ = [
     "SEQUENCE",
     "SET",
     "UTC_TIME",
+    "bits",
+    "boolean",
     "children",
     "content",
     "element",
     "encode",
     "expect",
     "malformed",
+    "number",
     "only",
 ]
 
@@ -53,7 +56,7 @@ SET = 0x31
 
 _CONSTRUCTED = 0x20
 _LONG_TAG = 0x1F
-_NESTING = 5  # of strings in strings; OpenSSL's limit
+_NESTING = 6  # of strings in strings; OpenSSL's limit
 
 
 def malformed(reason: str) -> NodeError:
@@ -183,8 +186,13 @@ def expect(found: Element | None, *tags: int) -> Element:
 
 
 def only(data: bytes, *tags: int) -> Element:
-    """The element that C{data} begins with; what follows it does not count, as in OpenSSL."""
-    return expect(element(data, 0, len(data)), *tags)
+    """
+    The element that C{data} begins with; what follows it does not count, as in OpenSSL.
+
+    @param tags: those it may have; without any, every one.
+    """
+    found = element(data, 0, len(data))
+    return expect(found, *tags) if tags else found
 
 
 def content(string: Element) -> bytes:
@@ -209,6 +217,48 @@ def content(string: Element) -> bytes:
         else:
             waiting.pop()
     return b"".join(found)
+
+
+def number(found: Element) -> int:
+    """
+    A whole number, of any size and sign.
+
+    @raise NodeError: it has no octets, or needless ones.
+    """
+    octets = found.value
+    if not octets:
+        raise malformed("illegal zero content")
+    if len(octets) > 1 and octets[0] in (0, 0xFF) and (octets[0] ^ octets[1]) < 0x80:
+        raise malformed("illegal padding")
+    return int.from_bytes(octets, "big", signed=True)
+
+
+def boolean(found: Element) -> bool:
+    """
+    True or false; every octet but zero is true.
+
+    @raise NodeError: it has not one octet.
+    """
+    if found.stop - found.start != 1:
+        raise malformed("boolean is wrong length")
+    return found.data[found.start] != 0
+
+
+def bits(string: Element) -> bytes:
+    """
+    The octets of a bit string, with those bits zero that do not belong to it.
+
+    @raise NodeError: it says that more than seven do not.
+    """
+    octets = content(string)
+    if not octets:
+        raise malformed("string too short")
+    unused = octets[0]
+    if unused > 7:
+        raise malformed("invalid bit string bits left")
+    if len(octets) == 1:
+        return b""
+    return octets[1:-1] + bytes((octets[-1] & 0xFF << unused & 0xFF,))
 
 
 def encode(tag: int, value: bytes) -> bytes:

@@ -18,22 +18,24 @@ from txnodetls.errors import NodeError
 from txnodetls.pki import der
 from txnodetls.pki.names import Name, canonicalName, readName
 from txnodetls.pki.objects import dotted
+from txnodetls.pki.soundness import SHAPES
 from txnodetls.pki.x509text import GeneralName, readGeneralNames, usageList
 
 __all__ = ["Extension", "Fields", "KEY_CERT_SIGN", "DIGITAL_SIGNATURE"]
 
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
+_TIMES = (der.UTC_TIME, der.GENERALIZED_TIME, der.UTC_TIME | 0x20, der.GENERALIZED_TIME | 0x20)
 
 _SUBJECT_KEY_ID = "2.5.29.14"
 _KEY_USAGE = "2.5.29.15"
 _ALT_NAME = "2.5.29.17"
-_ISSUER_ALT_NAME = "2.5.29.18"
 _BASIC_CONSTRAINTS = "2.5.29.19"
 _AUTHORITY_KEY_ID = "2.5.29.35"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _ACCESS = "1.3.6.1.5.5.7.1.1"
 _PROXY = "1.3.6.1.5.5.7.1.14"
+_NOT_IN_PROXIES = (_ALT_NAME, "2.5.29.18")
 
 KEY_CERT_SIGN = 0x04
 DIGITAL_SIGNATURE = 0x80
@@ -80,7 +82,7 @@ class Fields:
         parts = list(der.children(der.expect(body, der.SEQUENCE)))
         self.version = 1
         if parts and parts[0].tag == _VERSION:
-            self.version = 1 + readInteger(der.only(parts.pop(0).value, der.INTEGER))
+            self.version = 1 + der.number(der.only(parts.pop(0).value, der.INTEGER))
         if len(parts) < 6:
             raise der.malformed("field missing")
         self._serial = der.expect(parts[0], der.INTEGER)
@@ -89,14 +91,14 @@ class Fields:
         self._subject = der.expect(parts[4], der.SEQUENCE)
         self.key = der.expect(parts[5], der.SEQUENCE)
         times = [*der.children(der.expect(parts[3], der.SEQUENCE)), None, None]
-        self.notBefore = der.expect(times[0], der.UTC_TIME, der.GENERALIZED_TIME)
-        self.notAfter = der.expect(times[1], der.UTC_TIME, der.GENERALIZED_TIME)
+        self.notBefore = der.expect(times[0], *_TIMES)
+        self.notAfter = der.expect(times[1], *_TIMES)
         self.extensions = _readExtensions([each for each in parts[6:] if each.tag == _EXTENSIONS])
 
     @cached_property
     def serial(self) -> int:
         """The serial number, which may be negative and may be huge."""
-        return readInteger(self._serial)
+        return der.number(self._serial)
 
     @cached_property
     def subject(self) -> Name:
@@ -159,13 +161,10 @@ class Fields:
         found = self._sole(_KEY_USAGE)
         if found is None:
             return None
-        octets = der.only(found, der.BIT_STRING).value
-        if not octets or octets[0] > 7:
-            raise der.malformed("invalid bit string bits left")
-        bits = int.from_bytes(octets[1:3].ljust(2, b"\0"), "big")
-        if not bits:
+        bits = der.bits(der.only(found, der.BIT_STRING, der.BIT_STRING | 0x20))
+        if not any(bits[:2]):
             raise der.malformed("no key usage")
-        return bits >> 8
+        return bits[0]
 
     @cached_property
     def isCA(self) -> bool:
@@ -185,13 +184,15 @@ class Fields:
         try:
             _ = self.usage, self.extendedUsages, self._constraints, self.authorityKey
             _ = self.subjectKey
-            for each in (_ALT_NAME, _ISSUER_ALT_NAME):
+            for each, check in SHAPES.items():
                 value = self._sole(each)
                 if value is not None:
-                    readGeneralNames(value)
+                    check(value)
         except NodeError:
             return False
-        return True
+        if not self.isProxy:
+            return True
+        return not self._constraints and self.extensions.keys().isdisjoint(_NOT_IN_PROXIES)
 
     @cached_property
     def subjectKey(self) -> bytes | None:
@@ -213,7 +214,7 @@ class Fields:
                     names = [n.directory for n in readGeneralNames(wrapped) if n.kind == 0xA4]
                     issuer = names[0] if names else None
                 elif part.tag == 0x82:
-                    serial = readInteger(part)
+                    serial = der.number(part)
                 else:
                     raise der.malformed("wrong tag")
         return AuthorityKey(identifier, issuer, serial)
@@ -227,8 +228,8 @@ class Fields:
         parts = list(der.children(der.only(found, der.SEQUENCE)))
         authority = False
         if parts and parts[0].tag == der.BOOLEAN:
-            authority = readBoolean(parts.pop(0))
-        if parts and readInteger(der.expect(parts.pop(0), der.INTEGER)) < 0:
+            authority = der.boolean(parts.pop(0))
+        if parts and der.number(der.expect(parts.pop(0), der.INTEGER)) < 0:
             raise der.malformed("illegal negative value")
         if parts:
             raise der.malformed("sequence length mismatch")
@@ -243,28 +244,6 @@ class Fields:
         return found.value
 
 
-def readInteger(found: der.Element) -> int:
-    """
-    A whole number, of any size and sign.
-
-    @raise NodeError: it has no octets.
-    """
-    if found.start == found.stop:
-        raise der.malformed("illegal zero content")
-    return int.from_bytes(found.value, "big", signed=True)
-
-
-def readBoolean(found: der.Element) -> bool:
-    """
-    True or false; every octet but zero is true.
-
-    @raise NodeError: it has not one octet.
-    """
-    if found.stop - found.start != 1:
-        raise der.malformed("boolean is wrong length")
-    return found.data[found.start] != 0
-
-
 def _string(value: bytes) -> der.Element:
     return der.only(value, der.OCTET_STRING, der.OCTET_STRING | 0x20)
 
@@ -274,7 +253,7 @@ def _readExtensions(wrapped: list[der.Element]) -> dict[str, Extension]:
     for wrapper in wrapped:
         for each in der.children(der.only(wrapper.value, der.SEQUENCE)):
             parts = list(der.children(der.expect(each, der.SEQUENCE)))
-            critical = len(parts) == 3 and readBoolean(der.expect(parts.pop(1), der.BOOLEAN))
+            critical = len(parts) == 3 and der.boolean(der.expect(parts.pop(1), der.BOOLEAN))
             if len(parts) != 2:
                 raise der.malformed("sequence length mismatch")
             identifier = dotted(der.expect(parts[0], der.OBJECT).value)

@@ -37,6 +37,15 @@ _WIDTHS[_UNIVERSAL] = 4
 _WIDTHS[_BMP] = 2
 #: The strings that two names may spell differently and yet be equal.
 _CANONICAL = frozenset({_UTF8, _BMP, _UNIVERSAL, 0x13, 0x14, 0x16, 0x1A})
+#: What OpenSSL takes for a value: these strings, a bit string, a sequence, and types without use.
+_VALUES = (
+    0x30,
+    *(
+        number | form
+        for number in (3, 7, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20, 22, 28, 29, 30)
+        for form in (0, 0x20)
+    ),
+)
 
 _TYPE_LENGTH = 79  # OpenSSL cuts the dotted numbers of an unknown type here
 
@@ -79,7 +88,7 @@ def readName(encoded: der.Element) -> Name:
     """
     The attributes of a name, in their order.
 
-    @raise NodeError: the encoding is broken.
+    @raise NodeError: the encoding is broken, or a string in it.
     """
     der.expect(encoded, der.SEQUENCE)
     attributes: list[Attribute] = []
@@ -88,8 +97,11 @@ def readName(encoded: der.Element) -> Name:
             kind, value, *rest = (*der.children(der.expect(member, der.SEQUENCE)), None, None)
             if value is None or rest[0] is not None:
                 raise der.malformed("sequence length mismatch")
-            identifier = der.expect(kind, der.OBJECT).value
-            attributes.append(Attribute(group, dotted(identifier), value))
+            attribute = Attribute(group, dotted(der.expect(kind, der.OBJECT).value), value)
+            der.expect(value, *_VALUES)
+            if value.tag & ~0x20 in _CANONICAL and attribute.text() is None:
+                raise der.malformed("invalid string")
+            attributes.append(attribute)
     return tuple(attributes)
 
 

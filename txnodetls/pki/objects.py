@@ -399,4 +399,15 @@ SIGNATURES: dict[str, Signature] = {
     "2.16.840.1.101.3.4.3.4": Signature("dsa_with_SHA512", "DSA", "SHA512"),
     "1.3.101.112": Signature("ED25519", "ED25519", None),
     "1.3.101.113": Signature("ED448", "ED448", None),
+    "2.16.840.1.101.3.4.3.17": Signature("ML-DSA-44", "ML-DSA-44", None),
+    "2.16.840.1.101.3.4.3.18": Signature("ML-DSA-65", "ML-DSA-65", None),
+    "2.16.840.1.101.3.4.3.19": Signature("ML-DSA-87", "ML-DSA-87", None),
+    # What follows is too old to be verified, but has a name.
+    "1.2.840.113549.1.1.2": Signature("md2WithRSAEncryption", "RSA", None),
+    "1.2.840.113549.1.1.3": Signature("md4WithRSAEncryption", "RSA", None),
+    "1.3.14.3.2.15": Signature("shaWithRSAEncryption", "RSA", None),
+    "1.3.14.3.2.3": Signature("md5WithRSA", "RSA", None),
+    "1.3.36.3.3.1.2": Signature("ripemd160WithRSA", "RSA", None),
+    "1.3.14.3.2.13": Signature("dsaWithSHA", "DSA", None),
+    "1.3.14.3.2.27": Signature("dsaWithSHA1-old", "DSA", None),
 }

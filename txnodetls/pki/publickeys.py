@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
 from txnodetls.pki import der
 from txnodetls.pki.objects import CURVES, dotted
 
@@ -30,23 +33,32 @@ _KINDS = {
     "1.3.101.111": "X448",
     "1.3.101.112": "ED25519",
     "1.3.101.113": "ED448",
+    "2.16.840.1.101.3.4.3.17": "ML-DSA-44",
+    "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
+    "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
 }
-_WORD = (1 << 64) - 1
 
 _SHA1 = "1.3.14.3.2.26"
 _MGF1 = "1.2.840.113549.1.1.8"
 _MGF1_ENCODED = bytes.fromhex("06092a864886f70d010108")
 _HASHES = {
     _SHA1: "SHA1",
-    "2.16.840.1.101.3.4.2.4": "SHA224",
+    "1.2.840.113549.2.5": "MD5",
     "2.16.840.1.101.3.4.2.1": "SHA256",
     "2.16.840.1.101.3.4.2.2": "SHA384",
     "2.16.840.1.101.3.4.2.3": "SHA512",
+    "2.16.840.1.101.3.4.2.4": "SHA224",
     "2.16.840.1.101.3.4.2.5": "SHA512_224",
     "2.16.840.1.101.3.4.2.6": "SHA512_256",
+    "2.16.840.1.101.3.4.2.7": "SHA3_224",
+    "2.16.840.1.101.3.4.2.8": "SHA3_256",
+    "2.16.840.1.101.3.4.2.9": "SHA3_384",
+    "2.16.840.1.101.3.4.2.10": "SHA3_512",
 }
+#: What stands in the last octet of the identifier of a hash that OpenSSL writes into a key.
+_SHA2 = {"SHA256": 1, "SHA384": 2, "SHA512": 3, "SHA224": 4, "SHA512_224": 5, "SHA512_256": 6}
+_SHA2_PREFIX = bytes.fromhex("6086480165030402")
 _DEFAULT_SALT = 20
-_MAX_SALT = 65536  # far beyond any key; keeps a hostile number small
 
 
 class PSS(NamedTuple):
@@ -55,12 +67,14 @@ class PSS(NamedTuple):
 
     @ivar hash: the hash of the message: C{SHA256} and so on.
     @ivar maskHash: the hash of the mask.
-    @ivar salt: the length of the salt in octets.
+    @ivar salt: the length of the salt in octets; less than 0 makes no sense.
+    @ivar trailer: the number of the trailer; all but 1 make no sense.
     """
 
     hash: str
     maskHash: str
     salt: int
+    trailer: int
 
 
 def keyKind(key: der.Element) -> str | None:
@@ -91,7 +105,7 @@ def keyObject(key: der.Element) -> dict[str, Any]:
         # Node shows the key of plain RSA with the parameters of PSS.
         return _rsaObject(octets, b"" if parameters is None else _encodePSS(readPSS(parameters)))
     if kind == "EC":
-        return _curveObject(parameters, octets)
+        return _curveObject(key, parameters, octets)
     return {}
 
 
@@ -111,7 +125,7 @@ def readPSS(parameters: der.Element | None) -> PSS:
 
     @raise NodeError: they are broken, or name what nobody knows.
     """
-    found = PSS("SHA1", "SHA1", _DEFAULT_SALT)
+    found = PSS("SHA1", "SHA1", _DEFAULT_SALT, 1)
     for part in der.children(der.expect(parameters, der.SEQUENCE)):
         inside = der.only(part.value, der.SEQUENCE if part.tag < 0xA2 else der.INTEGER)
         if part.tag == 0xA0:
@@ -122,11 +136,11 @@ def readPSS(parameters: der.Element | None) -> PSS:
                 raise der.malformed("unsupported mask algorithm")
             found = found._replace(maskHash=_hashName(der.expect(hashed, der.SEQUENCE)))
         elif part.tag == 0xA2:
-            found = found._replace(salt=int.from_bytes(inside.value, "big", signed=True))
-            if not 0 <= found.salt <= _MAX_SALT:
-                raise der.malformed("invalid salt length")
-        elif part.tag != 0xA3 or inside.value != b"\x01":
-            raise der.malformed("invalid trailer")
+            found = found._replace(salt=der.number(inside))
+        elif part.tag == 0xA3:
+            found = found._replace(trailer=der.number(inside))
+        else:
+            raise der.malformed("wrong tag")
     return found
 
 
@@ -140,61 +154,71 @@ def _hashName(algorithm: der.Element) -> str:
 def _encodePSS(parameters: PSS) -> bytes:
     """The parameters as OpenSSL writes them: without defaults, without NULL."""
     parts = b""
-    if parameters.hash != "SHA1":
+    if parameters.hash in _SHA2:
         parts += der.encode(0xA0, _encodeHash(parameters.hash))
-    if parameters.maskHash != "SHA1":
+    if parameters.maskHash in _SHA2:
         mask = der.encode(der.SEQUENCE, _MGF1_ENCODED + _encodeHash(parameters.maskHash))
         parts += der.encode(0xA1, mask)
     if parameters.salt != _DEFAULT_SALT:
-        salt = parameters.salt.to_bytes(parameters.salt.bit_length() // 8 + 1, "big")
-        parts += der.encode(0xA2, der.encode(der.INTEGER, salt))
+        parts += der.encode(0xA2, _encodeNumber(parameters.salt))
     return der.encode(der.SEQUENCE, parts)
 
 
 def _encodeHash(name: str) -> bytes:
-    numbers = next(each for each, known in _HASHES.items() if known == name)
-    return der.encode(der.SEQUENCE, der.encode(der.OBJECT, _objectOctets(numbers)))
-
-
-def _objectOctets(numbers: str) -> bytes:
-    first, second, *others = map(int, numbers.split("."))
-    found = bytearray()
-    for number in (first * 40 + second, *others):
-        septets = [number & 0x7F]
-        while number := number >> 7:
-            septets.append(number & 0x7F | 0x80)
-        found += bytes(reversed(septets))
-    return bytes(found)
+    identifier = _SHA2_PREFIX + bytes((_SHA2[name],))
+    return der.encode(der.SEQUENCE, der.encode(der.OBJECT, identifier))
 
 
 def _parts(key: der.Element) -> tuple[der.Element, bytes]:
     algorithm, string, *_ = (*der.children(key), None, None)
-    octets = der.expect(string, der.BIT_STRING).value
-    return der.expect(algorithm, der.SEQUENCE), octets[1:]
+    octets = der.bits(der.expect(string, der.BIT_STRING, der.BIT_STRING | 0x20))
+    return der.expect(algorithm, der.SEQUENCE), octets
 
 
 def _rsaObject(octets: bytes, parameters: bytes) -> dict[str, Any]:
-    modulus, exponent, *_ = (*der.children(der.only(octets, der.SEQUENCE)), None, None)
+    parts = (*der.children(der.only(octets, der.SEQUENCE)), None, None)
     # OpenSSL reads these two as numbers without a sign.
-    n = int.from_bytes(der.expect(modulus, der.INTEGER).value, "big")
-    e = int.from_bytes(der.expect(exponent, der.INTEGER).value, "big")
+    n, e = (int.from_bytes(der.expect(each, der.INTEGER).value, "big") for each in parts[:2])
+    numbers = der.encode(der.SEQUENCE, _encodeNumber(n) + _encodeNumber(e))
     return {
         "modulus": f"{n:X}",
-        "exponent": f"0x{min(e, _WORD):x}",
+        "exponent": f"0x{e:X}",
         "pubkey": der.encode(
             der.SEQUENCE,
             der.encode(der.SEQUENCE, _RSA_ENCODED + parameters)
-            + der.encode(der.BIT_STRING, b"\x00" + octets),
+            + der.encode(der.BIT_STRING, b"\x00" + numbers),
         ),
         "bits": n.bit_length(),
     }
 
 
-def _curveObject(parameters: der.Element | None, point: bytes) -> dict[str, Any]:
+def _encodeNumber(value: int) -> bytes:
+    octets = value.to_bytes((value + (value < 0)).bit_length() // 8 + 1, "big", signed=True)
+    return der.encode(der.INTEGER, octets)
+
+
+def _curveObject(key: der.Element, parameters: der.Element | None, point: bytes) -> dict[str, Any]:
     curve = CURVES.get(dotted(der.expect(parameters, der.OBJECT).value))
     if curve is None:
         return {}
-    found: dict[str, Any] = {"pubkey": point, "bits": curve.bits, "asn1Curve": curve.name}
+    found: dict[str, Any] = {
+        "pubkey": point if point[:1] == b"\x04" else _uncompressed(key, point),
+        "bits": curve.bits,
+        "asn1Curve": curve.name,
+    }
     if curve.nist is not None:
         found["nistCurve"] = curve.nist
     return found
+
+
+def _uncompressed(key: der.Element, point: bytes) -> bytes:
+    """Node shows both coordinates, whatever the certificate has."""
+    if point[:1] in (b"\x06", b"\x07"):
+        return b"\x04" + point[1:]
+    try:
+        loaded = serialization.load_der_public_key(key.encoding)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise der.malformed("invalid point") from error
+    return loaded.public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )

@@ -20,11 +20,10 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1, sha256, sha512
-from typing import Any
+from typing import Any, get_args
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from OpenSSL import crypto
 
@@ -46,24 +45,9 @@ from txnodetls.pki.x509text import accessText, altNamesText, hexadecimal, moment
 
 __all__ = ["X509Certificate"]
 
-_PRIVATE_KEYS = (
-    rsa.RSAPrivateKey,
-    ec.EllipticCurvePrivateKey,
-    dsa.DSAPrivateKey,
-    ed25519.Ed25519PrivateKey,
-    ed448.Ed448PrivateKey,
-    x25519.X25519PrivateKey,
-    x448.X448PrivateKey,
-)
-_PUBLIC_KEYS = (
-    rsa.RSAPublicKey,
-    ec.EllipticCurvePublicKey,
-    dsa.DSAPublicKey,
-    ed25519.Ed25519PublicKey,
-    ed448.Ed448PublicKey,
-    x25519.X25519PublicKey,
-    x448.X448PublicKey,
-)
+#: The classes of keys that this version of cryptography has.
+_PRIVATE_KEYS = get_args(PrivateKeyTypes)
+_PUBLIC_KEYS = get_args(PublicKeyTypes)
 
 _BEGIN = re.compile(rb"^-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----\s*$", re.MULTILINE)
 _TRUSTED = re.compile(

@@ -31,6 +31,7 @@ __all__ = [
     "altNamesText",
     "hexadecimal",
     "moment",
+    "readGeneralName",
     "readGeneralNames",
     "timeText",
     "usageList",
@@ -51,6 +52,7 @@ _STRINGS = {_EMAIL: "email", _DNS: "DNS", _URI: "URI"}
 _UNSUPPORTED = {_X400: "X400Name:<unsupported>", _EDI: "EdiPartyName:<unsupported>"}
 
 _UTF8 = 0x0C
+_DIRECTORY_STRINGS = (_UTF8, 0x13, 0x14, 0x1C, 0x1E)
 _IA5 = 0x16
 #: The other names that Node shows: label, and the only string type that it takes.
 _OTHER_NAMES = {
@@ -94,7 +96,33 @@ def readGeneralNames(extension: bytes) -> list[GeneralName]:
 
     @raise NodeError: it is broken, in any of its parts.
     """
-    return [_readGeneralName(each) for each in der.children(der.only(extension, der.SEQUENCE))]
+    return [readGeneralName(each) for each in der.children(der.only(extension, der.SEQUENCE))]
+
+
+def readGeneralName(found: der.Element) -> GeneralName:
+    """
+    One name.
+
+    @raise NodeError: it is broken, or of no known kind.
+    """
+    kind = found.tag
+    if kind & ~0x20 in (_EMAIL, _DNS, _URI, _IP):
+        return GeneralName(kind & ~0x20, der.content(found))
+    if kind == _DIRECTORY:
+        return GeneralName(kind, b"", directory=readName(_single(found)))
+    if kind == _REGISTERED:
+        return GeneralName(kind, dotted(found.value).encode())
+    if kind == _OTHER:
+        identifier, wrapped, *rest = (*der.children(found), None, None)
+        if wrapped is None or rest[0] is not None or wrapped.tag != 0xA0:
+            raise der.malformed("sequence length mismatch")
+        numbers = dotted(der.expect(identifier, der.OBJECT).value)
+        return GeneralName(kind, b"", otherType=numbers, otherValue=_single(wrapped))
+    if kind == _EDI:
+        _checkParty(found)
+    if kind in _UNSUPPORTED:
+        return GeneralName(kind, b"")
+    raise der.malformed("no matching choice type")
 
 
 def altNamesText(names: list[GeneralName]) -> str:
@@ -115,7 +143,7 @@ def accessText(extension: bytes) -> str:
             raise der.malformed("sequence length mismatch")
         numbers = dotted(der.expect(method, der.OBJECT).value)
         label = ACCESS_METHODS.get(numbers) or numbers[:_METHOD_LENGTH]
-        found.append(f"{label} - {_generalNameText(_readGeneralName(location))}")
+        found.append(f"{label} - {_generalNameText(readGeneralName(location))}")
     return "\n".join(found)
 
 
@@ -152,23 +180,13 @@ def hexadecimal(number: int) -> str:
     return f"{sign}{'0' * (len(digits) % 2)}{digits}"
 
 
-def _readGeneralName(found: der.Element) -> GeneralName:
-    kind = found.tag
-    if kind & ~0x20 in (_EMAIL, _DNS, _URI, _IP):
-        return GeneralName(kind & ~0x20, der.content(found))
-    if kind == _DIRECTORY:
-        return GeneralName(kind, b"", directory=readName(_single(found)))
-    if kind == _REGISTERED:
-        return GeneralName(kind, dotted(found.value).encode())
-    if kind == _OTHER:
-        identifier, wrapped, *rest = (*der.children(found), None, None)
-        if wrapped is None or rest[0] is not None or wrapped.tag != 0xA0:
-            raise der.malformed("sequence length mismatch")
-        numbers = dotted(der.expect(identifier, der.OBJECT).value)
-        return GeneralName(kind, b"", otherType=numbers, otherValue=_single(wrapped))
-    if kind in _UNSUPPORTED:
-        return GeneralName(kind, found.value)
-    raise der.malformed("no matching choice type")
+def _checkParty(found: der.Element) -> None:
+    """An EDI party name is never shown, but OpenSSL reads it, and so decides on the rest."""
+    parts = list(der.children(found))
+    if [part.tag for part in parts] not in ([0xA1], [0xA0, 0xA1]):
+        raise der.malformed("sequence length mismatch")
+    for part in parts:
+        der.expect(_single(part), *_DIRECTORY_STRINGS)
 
 
 def _single(wrapper: der.Element) -> der.Element:
@@ -245,7 +263,6 @@ class _Time(NamedTuple):
     moment: datetime.datetime
     year: int
     fraction: str
-    zulu: bool
 
 
 def timeText(time: der.Element) -> str:
@@ -254,10 +271,9 @@ def timeText(time: der.Element) -> str:
     if read is None:
         return "Bad time value"
     at = read.moment
-    zone = " GMT" if read.zulu else ""
     return (
         f"{_MONTHS[at.month - 1]} {at.day:2d} {at.hour:02d}:{at.minute:02d}:{at.second:02d}"
-        f"{read.fraction} {read.year}{zone}"
+        f"{read.fraction} {read.year} GMT"
     )
 
 
@@ -297,5 +313,8 @@ def _readTime(time: der.Element) -> _Time | None:
             at = at - offset if match["sign"] == "+" else at + offset
     except (ValueError, OverflowError):
         return None
+    shown = at.year - (known - year)
+    if shown < 0:
+        return None
     fraction = match.groupdict().get("fraction") or ""
-    return _Time(at, at.year - (known - year), fraction, text.endswith("Z"))
+    return _Time(at, shown, fraction)
