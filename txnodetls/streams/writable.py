@@ -25,8 +25,9 @@ from typing import Any, Self
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType
 from txnodetls.streams.encodings import encodeText, encodingName
+from txnodetls.streams.intake import CHUNK_TYPES
 from txnodetls.streams.life import streamError
-from txnodetls.streams.readable import CHUNK_TYPES, ReadHalf
+from txnodetls.streams.readable import ReadHalf
 from txnodetls.streams.states import (
     ALIVE,
     DESTROYED,
