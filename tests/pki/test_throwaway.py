@@ -36,9 +36,7 @@ def handshake(trusted: bytes, cert: bytes, key: bytes, name: str, directory: Pat
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "a.b.test"])
-def test_what_the_authority_issues_is_good_for_each_of_its_hosts(
-    name: str, tmp_path: Path
-) -> None:
+def test_what_the_authority_issues_is_good_for_each_of_its_hosts(name: str, tmp_path: Path) -> None:
     authority = ThrowawayCA()
     cert, key = authority.issue(["localhost", "127.0.0.1", "::1", "*.b.test"])
     handshake(authority.certPEM, cert, key, name, tmp_path)

@@ -105,9 +105,7 @@ def _leaf(
         .add_extension(
             x509.SubjectAlternativeName([_alternative(host) for host in hosts]), critical=False
         )
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 

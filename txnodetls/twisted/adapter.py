@@ -51,6 +51,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txnodetls.errors import NodeError
+from txnodetls.protocol.states import Receiving
 
 if TYPE_CHECKING:
     from txnodetls.socket import TLSSocket
@@ -177,6 +178,12 @@ class ProtocolAdapter:
             self._raised(error)
 
     def _ended(self) -> None:
+        engine = self.socket._engine
+        if engine is not None and engine.receiving is not Receiving.ENDED:
+            self._failed(ConnectionLost("TCP ended without a close_notify: TLS was truncated"))
+            if self._halfClosing:
+                self.socket.destroy()
+            return
         if self._halfClosing:
             try:
                 self._protocol.readConnectionLost()  # type: ignore[attr-defined]

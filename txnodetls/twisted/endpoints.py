@@ -55,6 +55,7 @@ from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.twisted.adapter import ProtocolAdapter, protocolsOf
+from txnodetls.twisted.transport import addressOf
 
 __all__ = [
     "ClientEndpoint",
@@ -186,7 +187,7 @@ class _Port:
 
         def listening() -> None:
             server.removeListener("error", failed)
-            self._address = server.address()
+            self._address = addressOf(server.address())
             self._factory.doStart()
             started.callback(self)
 
@@ -366,7 +367,9 @@ class _WrappedClient(_Client):
 
         def connected(carrier: Carrier) -> None:
             try:
-                options = {**self._optionsFor(protocolFactory), "socket": Socket(carrier=carrier)}
+                below = Socket(reactor=self._reactor)
+                below._adopt(carrier)
+                options = {**self._optionsFor(protocolFactory), "socket": below}
                 attempt.watch(connect(options, reactor=self._reactor))
             except Exception:
                 carrier.abort()

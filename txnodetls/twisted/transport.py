@@ -30,13 +30,16 @@ Source: twisted.internet.interfaces; https://nodejs.org/api/tls.html
 from __future__ import annotations
 
 import enum
+import os
+import socket
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from OpenSSL import crypto
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import (
     IAddress,
+    IConsumer,
     INegotiated,
     IProtocol,
     IPullProducer,
@@ -46,11 +49,9 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
-import txnodetls.socket
+from txnodetls.interfaces import ISecureContext
+from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
-
-if TYPE_CHECKING:
-    from txnodetls.socket import TLSSocket
 
 __all__ = ["TLSTransport", "addressOf"]
 
@@ -83,16 +84,19 @@ class Sending(enum.IntEnum):
 _WAITING = frozenset({Sending.ENDING, Sending.CLOSING})
 
 
-def addressOf(family: str | None, host: str | None, port: int | None) -> IAddress:
+def addressOf(address: Mapping[str, Any] | str | None) -> IAddress:
     """
-    Twisted's address object for what Node's C{remoteFamily}, C{remoteAddress}
-    and C{remotePort} say; a UNIX socket's, without a name, where they are None.
+    Twisted's form of an address in Node's.
+
+    @param address: C{{'address', 'family', 'port'}}; the path of a UNIX socket; nothing for a
+        UNIX socket without a name.
     """
-    if host is None or port is None:
+    if not address:
         return UNIXAddress(None)
-    if family == "IPv6":
-        return IPv6Address("TCP", host, port)
-    return IPv4Address("TCP", host, port)
+    if isinstance(address, str):
+        return UNIXAddress(os.fsencode(address))
+    kind = IPv6Address if address["family"] == "IPv6" else IPv4Address
+    return kind("TCP", address["address"], address["port"])
 
 
 class _Pull:
@@ -134,7 +138,7 @@ class _Pull:
             self.resumeProducing()
 
 
-@implementer(INegotiated, ITLSTransport, IPushProducer)
+@implementer(INegotiated, ITLSTransport, IConsumer, IPushProducer)
 class TLSTransport:
     """
     ITCPTransport, ISSLTransport, ITLSTransport, INegotiated, IConsumer and
@@ -157,14 +161,14 @@ class TLSTransport:
         "tlsSocket",
     )
 
-    def __init__(self, socket: TLSSocket) -> None:
-        self.tlsSocket = socket
+    def __init__(self, tlsSocket: TLSSocket) -> None:
+        self.tlsSocket = tlsSocket
         self._sending = Sending.OPEN
         self._producer: IPushProducer | _Pull | None = None
         self._paused = False
         self._owner: Owner | None = None
-        self._peer = addressOf(socket.remoteFamily, socket.remoteAddress, socket.remotePort)
-        self._host = addressOf(socket.localFamily, socket.localAddress, socket.localPort)
+        self._peer = addressOf(tlsSocket._remote)
+        self._host = addressOf(tlsSocket._local)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._sending.name.lower()} on {self.tlsSocket!r}>"
@@ -172,7 +176,7 @@ class TLSTransport:
     @property
     def reactor(self) -> Any:
         """The reactor that the connection lives on."""
-        return self.tlsSocket.reactor
+        return self.tlsSocket._ticks.reactor
 
     # -- ITransport
 
@@ -189,10 +193,10 @@ class TLSTransport:
             return
         if isinstance(data, str):
             raise TypeError("data must be bytes, not str")
-        socket = self.tlsSocket
-        if not socket.writable:
+        tlsSocket = self.tlsSocket
+        if not tlsSocket.writable:
             return
-        if not socket.write(data) and self._producer is not None and not self._paused:
+        if not tlsSocket.write(data) and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
 
@@ -254,7 +258,7 @@ class TLSTransport:
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off."""
-        return self.tlsSocket.getNoDelay()
+        return self._isSet(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Switch TCP's keep-alive probes on or off."""
@@ -262,7 +266,12 @@ class TLSTransport:
 
     def getTcpKeepAlive(self) -> bool:
         """Whether TCP's keep-alive probes are on."""
-        return self.tlsSocket.getKeepAlive()
+        return self._isSet(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    def _isSet(self, level: int, name: int) -> bool:
+        carrier = self.tlsSocket._carrier
+        handle = None if carrier is None else carrier.handle
+        return isinstance(handle, socket.socket) and bool(handle.getsockopt(level, name))
 
     # -- ISSLTransport, INegotiated, ISystemHandle
 
@@ -279,7 +288,8 @@ class TLSTransport:
 
         It is for looking only: to read, write or shut down by it breaks the connection.
         """
-        return self.tlsSocket.opensslConnection
+        engine = self.tlsSocket._engine
+        return None if engine is None else engine.driver.connection
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
@@ -304,8 +314,6 @@ class TLSTransport:
         @raise TypeError: contextFactory is neither, e.g. one of Twisted's own.
         @raise RuntimeError: no protocol is connected to this transport.
         """
-        from txnodetls.interfaces import ISecureContext
-
         if ISecureContext.providedBy(contextFactory):
             options: Mapping[str, Any] = {"secureContext": contextFactory}
         elif isinstance(contextFactory, Mapping):
@@ -337,15 +345,15 @@ class TLSTransport:
             raise RuntimeError(
                 f"Cannot register producer {producer!r}: {self._producer!r} is still registered"
             )
-        socket = self.tlsSocket
-        if socket.destroyed:
+        tlsSocket = self.tlsSocket
+        if tlsSocket.destroyed:
             producer.stopProducing()
             return
         self._producer = producer if streaming else _Pull(producer, self)
         self._paused = False
-        socket.on("drain", self._drained)
-        socket.on("close", self._closed)
-        if socket.writableNeedDrain:
+        tlsSocket.on("drain", self._drained)
+        tlsSocket.on("close", self._closed)
+        if tlsSocket.writableNeedDrain:
             self._paused = True
             self._producer.pauseProducing()
         elif not streaming:
@@ -425,4 +433,4 @@ class TLSTransport:
         self.tlsSocket.removeListener("close", self._closed)
 
 
-txnodetls.socket.transportFactory = TLSTransport
+TLSSocket.transportFactory = TLSTransport
