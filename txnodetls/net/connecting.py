@@ -211,6 +211,7 @@ class Connecting:
         "_reactor",
         "_route",
         "_socket",
+        "_starting",
         "_ticks",
         "_timer",
         "_waiting",
@@ -227,6 +228,7 @@ class Connecting:
         self._waiting: list[str] = []
         self._errors: list[NodeError] = []
         self._live = True
+        self._starting = False
 
     def start(self) -> None:
         """Set out."""
@@ -236,7 +238,9 @@ class Connecting:
         elif isIP(route.host):
             self._ticks.nextTick(self._single, route.host)
         else:
+            self._starting = True
             self._lookUp()
+            self._starting = False
 
     def cancel(self) -> None:
         """Give up without a word."""
@@ -266,7 +270,12 @@ class Connecting:
                 self._socket._returned("lookup", result)
 
     def _answered(self, error: Exception | None, addresses: list[dict[str, Any]] | None) -> None:
-        self._ticks.turn(self._resolved, error, addresses)
+        if self._starting:
+            # Answered at once: what follows waits until connect() has returned, and whoever
+            # called it has added his listeners.  A turn would run it all right here.
+            self._resolved(error, addresses)
+        else:
+            self._ticks.turn(self._resolved, error, addresses)
 
     def _customAnswered(self, error: Any = None, address: Any = None, family: Any = None) -> None:
         if isinstance(address, (list, tuple)):

@@ -27,7 +27,7 @@ from txnodetls.net.carried import CarriedStream, socketClosed
 from txnodetls.net.connecting import Connecting, Route, connectArguments
 from txnodetls.net.idle import IdleTimer, duration
 from txnodetls.streams.duplex import Duplex
-from txnodetls.streams.states import WRITE_OPEN
+from txnodetls.streams.states import OVER, WRITE_OPEN
 from txnodetls.transports.carrier import Carrier, Data
 from txnodetls.transports.tcp import SocketCarrier
 
@@ -128,7 +128,8 @@ class Socket(CarriedStream):
         """
         Connect: C{connect(options[, cb])}, C{connect(port[, host][, cb])}, C{connect(path[, cb])}.
 
-        C{cb} listens to 'connect'.  A socket that is closed can be connected anew.
+        C{cb} listens to 'connect'.  A socket can be connected anew behind its 'close'; one that
+        was destroyed, but has not told so yet, stays so.
 
         @raise NodeError: C{ERR_MISSING_ARGS}, C{ERR_SOCKET_BAD_PORT}, C{ERR_INVALID_IP_ADDRESS},
             C{ERR_INVALID_ARG_TYPE}, C{ERR_INVALID_ARG_VALUE}, C{ERR_OUT_OF_RANGE}.  What goes
@@ -136,8 +137,10 @@ class Socket(CarriedStream):
         """
         given, callback = connectArguments(arguments, options)
         route = Route(given)
-        if self.destroyed:
+        if self._life is OVER:
             self._revive()
+        elif self.destroyed:
+            return self
         if callback is not None:
             self.once("connect", callback)
         if self.connecting or self._carrier is not None:

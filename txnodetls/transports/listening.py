@@ -85,11 +85,14 @@ def bindUNIX(path: str, backlog: int, mode: int) -> socket.socket:
     C{EADDRINUSE}, and its removal is the caller's decision.
 
     @param mode: permissions to add to the file's, e.g. 0o666.
-    @raise OSError: it cannot be had.
+    @raise OSError: it cannot be had; C{EACCES}, as in Node, where the directory is missing.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(path)
+        try:
+            sock.bind(path)
+        except FileNotFoundError as error:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
         if mode:
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | mode)
         sock.listen(backlog)

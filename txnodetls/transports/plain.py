@@ -11,7 +11,8 @@ What Twisted's transports do not tell, and what is made of it:
   resume when there is none.  So C{queued} is 0 until we are asked to pause, and then counts
   what is written until we are asked to resume.
 - Whether one side can be ended alone.  C{loseWriteConnection} is there or it is not; where it
-  is not, C{end()} is C{close()}.
+  is not, C{end()} is C{close()}.  And while its producer is paused, a TCP transport of Twisted's
+  forgets that it was asked for; so it is asked when the producer has been resumed.
 - What was written last is not sent yet when C{write} returns, and C{abortConnection} throws
   it away (and sends RST).  But what a socket writes last before it is destroyed, a TLS alert
   above all, is to arrive.  So C{abort()} lets the transport close in its own way, and aborts it
@@ -55,6 +56,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 class _Sending(Enum):
     OPEN = "open"
+    ENDING = "ending"  # half closed as soon as the transport has room
     ENDED = "ended"  # half closed
     LEAVING = "leaving"  # closing: nothing is sent, nothing is delivered
 
@@ -77,6 +79,7 @@ class TransportCarrier(Carrier):
         "_peer",
         "_pushedBack",
         "_reactor",
+        "_registered",
         "_sending",
         "_timer",
         "_transport",
@@ -94,6 +97,7 @@ class TransportCarrier(Carrier):
         self._sending = _Sending.OPEN
         self._flowing = False
         self._ended = False  # the peer's side
+        self._registered = False  # as the transport's producer
         self._pushedBack = False  # the transport asked us to stop writing
 
     # IProtocol, IHalfCloseableProtocol, ILoggingContext
@@ -106,8 +110,23 @@ class TransportCarrier(Carrier):
         """The transport is there."""
         self._transport = transport
         self._call("pauseProducing")
-        self._call("registerProducer", self, True)
+        self._register()
         self.ticks.turn(self._ready)
+
+    def _register(self) -> None:
+        if not hasattr(self._transport, "registerProducer"):
+            return
+        try:
+            self._transport.registerProducer(self, True)
+        except RuntimeError:  # the former protocol's is still there
+            self._transport.unregisterProducer()
+            self._transport.registerProducer(self, True)
+        self._registered = True
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._transport.unregisterProducer()
 
     def connectionMade(self) -> None:
         """Part of IProtocol; all is done in L{makeConnection}."""
@@ -151,9 +170,13 @@ class TransportCarrier(Carrier):
         self.ticks.turn(self._lost, reason)
 
     def _lost(self, reason: Failure) -> None:
-        error = None if self._sending is _Sending.LEAVING else _errorOf(reason)
-        if error is None:
-            self._end()  # a transport without half-close tells of the peer's end only so
+        leaving = self._sending is _Sending.LEAVING
+        error = None if leaving else _errorOf(reason)
+        endIsNews = error is None and not (leaving or self._ended or self.closed)
+        self.closed = True  # for what the owner calls from here on
+        if endIsNews:
+            # A transport without half-close tells of the peer's end only so.
+            self.owner.carrierEnd()
         self._gone(error, self.ticks.turn)
 
     # IPushProducer: the transport tells how full it is
@@ -165,6 +188,8 @@ class TransportCarrier(Carrier):
     def resumeProducing(self) -> None:
         """The transport has sent what it had."""
         self._pushedBack = False
+        if self._sending is _Sending.ENDING:
+            self._halfClose()
         if self.queued:
             self.queued = 0
             self.ticks.turn(self._drained)
@@ -197,12 +222,16 @@ class TransportCarrier(Carrier):
         """End our side, or close where the transport cannot do that."""
         if self._sending is not _Sending.OPEN or self.closed:
             return
-        halfClose = getattr(self._transport, "loseWriteConnection", None)
-        if halfClose is None:
+        if not hasattr(self._transport, "loseWriteConnection"):
             self.close()
+        elif self._pushedBack:
+            self._sending = _Sending.ENDING
         else:
-            self._sending = _Sending.ENDED
-            halfClose()
+            self._halfClose()
+
+    def _halfClose(self) -> None:
+        self._sending = _Sending.ENDED
+        self._transport.loseWriteConnection()
 
     def close(self) -> None:
         """Close after what is queued."""
@@ -224,7 +253,7 @@ class TransportCarrier(Carrier):
         if self._sending is _Sending.LEAVING:
             return
         self._sending = _Sending.LEAVING
-        self._call("unregisterProducer")
+        self._unregister()
         self._call("resumeProducing")  # a TLS layer waits for the peer's close_notify
         self._transport.loseConnection()
 
@@ -234,7 +263,7 @@ class TransportCarrier(Carrier):
 
     def _cut(self, reset: bool) -> None:
         self._sending = _Sending.LEAVING
-        self._call("unregisterProducer")
+        self._unregister()
         if reset and isinstance(self.handle, socket.socket):
             self.handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         if not self._call("abortConnection"):
@@ -315,9 +344,6 @@ def takeOver(transport: Any, reactor: Any = None) -> TransportCarrier:
     if reactor is None:
         from twisted.internet import reactor
     carrier = TransportCarrier(reactor)
-    unregister = getattr(transport, "unregisterProducer", None)
-    if unregister is not None:
-        unregister()
     layer = transport
     if getattr(transport, "TLS", False) and isinstance(transport.protocol, ProtocolWrapper):
         layer = transport.protocol
