@@ -23,7 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the three files that `python -m trustme` makes."""
     path = tmp_path_factory.mktemp("examples")
     authority = trustme.CA()
-    names = ("localhost", "127.0.0.1", "::1", "old.localhost")
+    names = ("localhost", "127.0.0.1", "::1", "other.localhost", "a.small.localhost")
     leaf = authority.issue_cert(*names)
     leaf.private_key_pem.write_to_path(path / "server.key")
     for pem in leaf.cert_chain_pems:
@@ -107,12 +107,18 @@ def test_client_certificate_server_lets_nobody_in_without_one(
     assert heard(server) == "refused: ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
-def test_names(directory: Path, start: Start) -> None:
+@pytest.mark.parametrize(
+    ("name", "cipher"),
+    [
+        ("other.localhost", "TLS_CHACHA20_POLY1305_SHA256"),
+        ("a.small.localhost", "TLS_AES_128_GCM_SHA256"),
+        ("localhost", "TLS_AES_256_GCM_SHA384"),
+    ],
+)
+def test_names(directory: Path, start: Start, name: str, cipher: str) -> None:
     port, server = start("names_server.py")
-    assert "TLSv1.2 TLS_" in client(directory, "echo_client.py", port, "old.localhost")
-    assert heard(server) == "asked for old.localhost got TLSv1.2"
-    assert "TLSv1.3 TLS_" in client(directory, "echo_client.py", port, "localhost")
-    assert heard(server) == "asked for localhost got TLSv1.3"
+    assert f"TLSv1.3 {cipher}" in client(directory, "echo_client.py", port, name)
+    assert heard(server) == f"asked for {name} got {cipher}"
 
 
 def test_starttls(directory: Path, start: Start) -> None:

@@ -121,7 +121,7 @@ def test_the_endpoint_strings_serve_a_page(directory: Path, start: Start) -> Non
     done = runTool(
         python(block("python", "clientFromString"), port), cwd=directory, env=ENVIRONMENT
     )
-    assert (done.stdout, done.stderr) == (b"b'HTTP/1.1 200 OK' TLSv1.3\n", b"")
+    assert (done.stdout, done.stderr) == (b"b'HTTP/1.0 200 OK' TLSv1.3\n", b"")
 
     curl = [requireTool("curl"), "-sS", "--cacert", "client.pem", "-w", "%{http_version}"]
     page = runTool([*curl, "--http2", f"https://localhost:{port}/"], cwd=directory)
