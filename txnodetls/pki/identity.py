@@ -14,6 +14,8 @@ past, in Node and elsewhere, and is closed:
    subject comes as a dictionary, whose makers never had it as text.
  - An address that neither side could read compared equal to itself.  What is
    no address equals nothing.
+ - A dot that is none in ASCII (U+3002) hid a label (CVE-2026-48618): a host is compared in
+   its ASCII spelling.
  - A NUL ended a name early (CVE-2009-2408): a NUL is a character that
    fits nowhere.
  - An address found a match among names, or a wildcard: addresses are only
@@ -23,6 +25,10 @@ Addresses are compared by service-identity.  Names are compared here: Node
 lets a wildcard stand for a part of a label (C{f*.example.com}) and falls back
 on the common name, which service-identity does not, and the verdict is to be
 Node's.
+
+In two things this is not Node 24.19.  An IPv6 address can match: from 24.17 on, no IPv6 host
+ever did (nodejs/node#64144, corrected since).  And a host with a character that no host has
+(C{/}, C{?}, a line end) fits nothing, where Node leaves off what follows.
 
 Source: https://nodejs.org/api/tls.html#tlscheckserveridentityhostname-cert;
 RFC 6125, 6.4; RFC 2818, 3.1.
@@ -76,18 +82,22 @@ def checkServerIdentity(hostname: str, cert: Mapping[str, Any]) -> CertificateEr
         raise invalidArgType("hostname", "of type string", hostname)
     if not isinstance(cert, Mapping):
         raise invalidArgType("cert", "of type object", cert)
-    reason = _whyNot(withoutDot(hostname), withoutDot(domainToASCII(hostname)), cert)
+    shown = withoutDot(hostname)
+    reason = _whyNot(shown, withoutDot(domainToASCII(hostname)), cert)
     if reason is None:
         return None
-    shown = cert if isinstance(cert, dict) else dict(cert)
-    return CertificateError(reason, withoutDot(hostname), shown)
+    return CertificateError(reason, shown, cert if isinstance(cert, dict) else dict(cert))
 
 
 def _whyNot(shown: str, host: str, cert: Mapping[str, Any]) -> str | None:
-    """None if the certificate is good for C{host}; else why not, with the host as C{shown}."""
+    """
+    None if the certificate is good for C{host}; else why not, with the host as C{shown}.
+
+    An address is one as it was given: C{host} is empty for IPv6.
+    """
     altNames = cert.get("subjectaltname")
     dnsNames, addresses = _splitKinds(altNames)
-    address = readAddress(host)
+    address = readAddress(shown) or readAddress(host)
     if address is not None:
         if any(each is not None and _sameAddress(address, each) for each in addresses):
             return None

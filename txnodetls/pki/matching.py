@@ -64,8 +64,7 @@ def matchHost(fields: Fields, host: str, how: Match = Match.NORMAL) -> bytes | N
     def equal(pattern: bytes, subject: bytes) -> bool:
         return _equalHost(pattern, subject, how)
 
-    found = list(_alternatives(fields, _DNS))
-    return _search(fields, found, wanted, equal, how, _COMMON_NAME)
+    return _search(fields, _DNS, wanted, equal, how, _COMMON_NAME)
 
 
 def matchEmail(fields: Fields, email: str, how: Match = Match.NORMAL) -> bool:
@@ -75,11 +74,7 @@ def matchEmail(fields: Fields, email: str, how: Match = Match.NORMAL) -> bool:
     @raise NodeTypeError: there is a NUL in it: C{ERR_INVALID_ARG_VALUE}.
     """
     wanted = _octets(email)
-    mailboxes = list(_alternatives(fields, _EMAIL))
-    if any(exact and each == wanted for each, exact in mailboxes):
-        return True
-    found = _search(fields, mailboxes, wanted, _equalEmail, how, _EMAIL_ADDRESS)
-    return found is not None
+    return _search(fields, _EMAIL, wanted, _equalEmail, how, _EMAIL_ADDRESS) is not None
 
 
 def matchIP(fields: Fields, address: str) -> bool:
@@ -94,7 +89,7 @@ def matchIP(fields: Fields, address: str) -> bool:
         raise _invalidName() from None
     if getattr(wanted, "scope_id", None) is not None:
         raise _invalidName()
-    return any(each == wanted.packed for each, _ in _alternatives(fields, _IP))
+    return wanted.packed in _alternatives(fields, _IP)
 
 
 def _octets(name: str) -> bytes:
@@ -111,32 +106,33 @@ def _invalidName() -> NodeTypeError:
     return NodeTypeError("Invalid name", "ERR_INVALID_ARG_VALUE")
 
 
-def _alternatives(fields: Fields, kind: int) -> Iterator[tuple[bytes, bool]]:
-    """The alternative names of a kind, and whether each is to be compared octet by octet."""
+def _alternatives(fields: Fields, kind: int) -> Iterator[bytes]:
+    """The alternative names of a kind; a mailbox may also come as an "other name"."""
     try:
         names = fields.altNames or ()
     except NodeError:
-        yield b"", True  # Unreadable: something is there, and fits nothing.
+        yield b""  # Unreadable: something is there, and fits nothing.
         return
     for name in names:
         if name.kind == kind:
-            yield name.value, False
+            yield name.value
         elif kind == _EMAIL and name.otherType == _UTF8_MAILBOX:
             mailbox = name.otherValue
             if mailbox is not None and mailbox.tag & ~0x20 == _UTF8:
-                yield der.content(mailbox), True
+                yield der.content(mailbox)
 
 
 def _search(
     fields: Fields,
-    names: list[tuple[bytes, bool]],
+    kind: int,
     wanted: bytes,
     equal: _Equal,
     how: Match,
     subjectType: str,
 ) -> bytes | None:
-    for name, exact in names:
-        if not exact and name and equal(name, wanted):
+    names = list(_alternatives(fields, kind))
+    for name in names:
+        if name and equal(name, wanted):
             return name
     if (names and Match.ALWAYS_SUBJECT not in how) or Match.NEVER_SUBJECT in how:
         return None
@@ -170,7 +166,7 @@ def _equalEmail(pattern: bytes, subject: bytes) -> bool:
     if len(pattern) != len(subject):
         return False
     at = max(pattern.rfind(b"@"), subject.rfind(b"@"))
-    if at < 0:
+    if at <= 0:
         return pattern == subject
     return _equalNoCase(pattern[at:], subject[at:]) and pattern[:at] == subject[:at]
 
