@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 import pytest_twisted
 from OpenSSL import crypto
-from twisted.internet import interfaces, reactor
+from twisted.internet import interfaces
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.ssl import Certificate
+from twisted.internet.ssl import Certificate, CertificateOptions
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.conftest import LoggedErrors
-from tests.support import Pki, eventually
+from tests.support import Pki, eventually, makePki
 from tests.twisted_face.pairs import HalfCloser, Pair, Recorder, paired
+from txnodetls import NodeError, createSecureContext
 from txnodetls.twisted.transport import TLSTransport, addressOf
 
 MiB = 1024 * 1024
@@ -299,8 +300,59 @@ async def test_tcp_settings(pair: Pair) -> None:
 
 @paired()
 async def test_startTLS_says_what_it_takes(pair: Pair) -> None:
-    from twisted.internet.ssl import CertificateOptions
-
     with pytest.raises(TypeError, match="ISecureContext"):
         pair.client.transport.startTLS(CertificateOptions())
-    assert reactor is not None
+
+
+@pytest.mark.parametrize("normal", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_startTLS_puts_one_more_connection_inside(normal: bool, pki: Pki) -> None:
+    pair = await Pair(pki).connect()
+    serving = {"key": pki.server.key, "cert": pki.server.cert}
+    asking = {"ca": pki.ca, "servername": "localhost"}
+    roles = (serving, asking) if normal else (asking, serving)
+    outer = [pair.server.transport.tlsSocket, pair.client.transport.tlsSocket]
+    pair.server.transport.startTLS(roles[0], normal)
+    pair.client.transport.startTLS(roles[1], normal)
+    pair.client.transport.write(b"inside")
+    await eventually(lambda: pair.server.received == b"inside")
+    pair.server.transport.write(b"reply")
+    await eventually(lambda: pair.client.received == b"reply")
+    for side, below in zip((pair.server, pair.client), outer, strict=True):
+        assert side.transport.tlsSocket is not below
+        assert side.transport.tlsSocket.transport is side.transport
+        assert side.calls[:4] == [
+            "connectionMade",
+            "handshakeCompleted",
+            "handshakeCompleted",
+            "dataReceived",
+        ]
+    pair.client.transport.loseConnection()
+    await eventually(lambda: pair.client.reason and pair.server.reason)
+    await eventually(lambda: all(below.destroyed for below in outer))
+    await pair.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_startTLS_does_not_accept_a_stranger(pki: Pki) -> None:
+    stranger = makePki()
+    pair = await Pair(pki).connect()
+    pair.server.transport.startTLS({"key": stranger.server.key, "cert": stranger.server.cert})
+    pair.client.transport.startTLS({"ca": pki.ca, "servername": "localhost"})
+    pair.client.transport.write(b"secret")
+    await eventually(lambda: pair.client.reason and pair.server.reason)
+    assert pair.client.lost.__cause__.code in (
+        "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+        "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+        "SELF_SIGNED_CERT_IN_CHAIN",
+    )
+    assert pair.server.received == b""
+    await pair.close()
+
+
+@paired()
+async def test_startTLS_of_a_client_needs_a_name(pair: Pair) -> None:
+    context = createSecureContext(ca=pair.pki.ca)
+    with pytest.raises(NodeError) as caught:
+        pair.client.transport.startTLS(context)
+    assert caught.value.code == "ERR_MISSING_ARGS"

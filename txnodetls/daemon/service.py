@@ -161,7 +161,8 @@ def makeService(options: Options) -> DaemonService:
 
 
 def _startFailure(failure: Failure, config: Config) -> StartFailure:
-    cause = failure.value.__cause__ if failure.check(CannotListenError) else failure.value
+    error = failure.value
+    cause = error.__cause__ if isinstance(error, CannotListenError) else error
     code = getattr(cause, "code", None)
     switch = "interface" if code == "EADDRNOTAVAIL" else "port"
     return StartFailure(f"twistd nodetls: --{switch}: {cause}")

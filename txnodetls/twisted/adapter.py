@@ -33,7 +33,7 @@ protocol is an IHalfCloseableProtocol.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.error import (
     ConnectionAborted,
@@ -52,6 +52,7 @@ from twisted.python.failure import Failure
 
 from txnodetls.errors import NodeError
 from txnodetls.protocol.states import Receiving
+from txnodetls.twisted.upgrade import upgrade
 
 if TYPE_CHECKING:
     from txnodetls.socket import TLSSocket
@@ -99,7 +100,7 @@ class ProtocolAdapter:
 
     def __init__(self, socket: TLSSocket, protocol: IProtocol) -> None:
         self.socket = socket
-        self.transport: TLSTransport = socket.transport
+        self.transport = cast("TLSTransport", socket.transport)
         self.transport._owner = self
         self._error: BaseException | None = None
         self.protocol = protocol
@@ -141,12 +142,11 @@ class ProtocolAdapter:
 
     def startTLS(self, options: Mapping[str, Any], normal: bool) -> None:
         """Put another TLSSocket on top and listen to that instead."""
-        from txnodetls.twisted.upgrade import upgrade
-
-        inner = upgrade(self.socket, options, normal)
+        outer = self.socket
+        inner = upgrade(outer, options, normal)
         self._unlisten()
-        self.socket = inner
-        self.transport.tlsSocket = inner
+        self.socket = self.transport.tlsSocket = inner
+        inner._transport = self.transport
         inner.allowHalfOpen = self._halfClosing
         self._listen()
 

@@ -28,9 +28,9 @@ from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
     DNSLookupError,
-    TimeoutError,
     errnoMapping,
 )
+from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -56,6 +56,7 @@ from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.twisted.adapter import ProtocolAdapter, protocolsOf
 from txnodetls.twisted.transport import addressOf
+from txnodetls.twisted.upgrade import nameless
 
 __all__ = [
     "ClientEndpoint",
@@ -183,7 +184,7 @@ class _Port:
     def start(self) -> Deferred[IListeningPort]:
         """Listen; for an address there is no waiting, for a host's name there may be."""
         server = self.tlsServer
-        started: Deferred[IListeningPort] = Deferred(lambda _: server.close())
+        started: Deferred[IListeningPort] = Deferred(self._abandoned)
 
         def listening() -> None:
             server.removeListener("error", failed)
@@ -202,6 +203,9 @@ class _Port:
         except NodeError:
             return fail()
         return started
+
+    def _abandoned(self, started: Deferred[IListeningPort]) -> None:
+        self.tlsServer.close()
 
     def _cannotListen(self, error: BaseException) -> Failure:
         where = self._where
@@ -354,10 +358,7 @@ class _WrappedClient(_Client):
         timeout: float,
     ) -> None:
         super().__init__(reactor, options, options.get("host"), timeout)
-        given = self._options
-        if given.get("rejectUnauthorized") is not False and not (
-            given.get("servername") or given.get("host") or given.get("checkServerIdentity")
-        ):
+        if nameless(self._options):
             raise missingArgs("options.servername", "options.host")
         self._endpoint = endpoint
 
@@ -461,7 +462,7 @@ class _Attempt:
         self.fail(failure)
 
     def _timedOut(self) -> None:
-        self.fail(Failure(TimeoutError(string="connection and handshake took too long")))
+        self.fail(Failure(ConnectTimeoutError(string="connection and handshake took too long")))
         self._abandon()
 
     def _cancelled(self, result: object) -> None:

@@ -53,7 +53,7 @@ from txnodetls.interfaces import ISecureContext
 from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
 
-__all__ = ["TLSTransport", "addressOf"]
+__all__ = ["TLSTransport", "addressOf", "transportOf"]
 
 log = Logger()
 
@@ -176,7 +176,7 @@ class TLSTransport:
     @property
     def reactor(self) -> Any:
         """The reactor that the connection lives on."""
-        return self.tlsSocket._ticks.reactor
+        return self.tlsSocket.reactor
 
     # -- ITransport
 
@@ -295,7 +295,7 @@ class TLSTransport:
     def negotiatedProtocol(self) -> bytes | None:
         """The protocol that ALPN settled, or None."""
         protocol = self.tlsSocket.alpnProtocol
-        return protocol.encode("latin-1") if protocol else None
+        return protocol.encode("latin-1") if isinstance(protocol, str) else None
 
     # -- ITLSTransport
 
@@ -433,4 +433,6 @@ class TLSTransport:
         self.tlsSocket.removeListener("close", self._closed)
 
 
-TLSSocket.transportFactory = TLSTransport
+def transportOf(tlsSocket: TLSSocket) -> TLSTransport:
+    """A transport for a socket that has none yet; ask C{tlsSocket.transport} for it."""
+    return TLSTransport(tlsSocket)
