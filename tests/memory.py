@@ -39,6 +39,11 @@ class Shaken:
         return int(lib.SSL_get_verify_result(self.server._ssl))
 
     @property
+    def resumed(self) -> bool:
+        """Whether the client's session was taken up again."""
+        return bool(lib.SSL_session_reused(self.client._ssl))
+
+    @property
     def sent(self) -> list[bytes]:
         """The certificates that the server sent, DER."""
         chain = self.client.get_peer_cert_chain(as_cryptography=True) or []

@@ -34,7 +34,7 @@ def test_anything_else_is_passed_over(other: object) -> None:
 
 def test_255_bytes_are_the_limit() -> None:
     assert encodeALPN(["x" * 255]) == b"\xff" + b"x" * 255
-    with pytest.raises(NodeError, match="protocol at index 1 exceeds.*<= 255. Received 256") as c:
+    with pytest.raises(NodeError, match=r"protocol at index 1 exceeds.*<= 255. Received 256") as c:
         encodeALPN(["a", "é" * 128])
     assert c.value.code == "ERR_OUT_OF_RANGE"
 

@@ -20,7 +20,7 @@ class TestSecretsFromFiles:
         path.write_bytes(bytes(48))
         assert fromText(SERVER, {"ticketKeysFile": str(path)}) == {"ticketKeys": bytes(48)}
         path.write_bytes(bytes(47))
-        with pytest.raises(OptionTextError, match="ticketKeysFile.*47 bytes"):
+        with pytest.raises(OptionTextError, match=r"ticketKeysFile.*47 bytes"):
             fromText(SERVER, {"ticketKeysFile": str(path)})
 
     def test_one_option_in_two_ways_is_an_error(self, tmp_path: Path) -> None:
