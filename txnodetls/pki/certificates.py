@@ -12,6 +12,7 @@ Source: https://nodejs.org/api/tls.html#certificate-object
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha1, sha256, sha512
 from typing import Any
 
@@ -32,6 +33,9 @@ __all__ = ["certificateChainObject", "certificateObject", "fieldsToObject", "fin
 
 #: How many issuers a certificate object can have above it.
 _DEPTH = 100
+#: How many certificates are remembered.
+_REMEMBERED = 64
+_CONTAINERS = ("subject", "issuer", "infoAccess", "ext_key_usage")
 
 
 def certificateObject(encoded: bytes) -> dict[str, Any]:
@@ -48,6 +52,19 @@ def certificateObject(encoded: bytes) -> dict[str, Any]:
 
     @raise NodeError: it is not a certificate.
     """
+    found = dict(_known(bytes(encoded)))
+    # What the caller does to it shall stay the caller's.
+    for key in _CONTAINERS:
+        if key in found:
+            found[key] = {**found[key]} if isinstance(found[key], dict) else [*found[key]]
+    for name in (found.get("subject", {}), found.get("issuer", {}), found.get("infoAccess", {})):
+        name.update((key, [*value]) for key, value in name.items() if isinstance(value, list))
+    return found
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _known(encoded: bytes) -> dict[str, Any]:
+    """Most connections go to the same few peers, whose certificates need be read only once."""
     return fieldsToObject(Fields(encoded))
 
 

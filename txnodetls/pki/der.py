@@ -110,10 +110,11 @@ def element(data: bytes, at: int, limit: int) -> Element:
     @raise NodeError: there is none, or it is cut short.
     """
     tag, start, length = _header(data, at, limit)
-    if length is not None:
-        return Element(tag, data, at, start, start + length, start + length)
-    stop = _endOfContents(data, start, limit)
-    return Element(tag, data, at, start, stop, stop + 2)
+    if length is None:
+        stop = _endOfContents(data, start, limit)
+        return Element(tag, data, at, start, stop, stop + 2)
+    stop = start + length
+    return Element(tag, data, at, start, stop, stop)
 
 
 def _header(data: bytes, at: int, limit: int) -> tuple[int, int, int | None]:
@@ -123,6 +124,8 @@ def _header(data: bytes, at: int, limit: int) -> tuple[int, int, int | None]:
         raise malformed("header too long")
     tag = data[at]
     at += 1
+    if data[at] <= limit - at - 1 and data[at] < 0x80 and tag & _LONG_TAG != _LONG_TAG:
+        return tag, at + 1, data[at]  # Nearly every element is like this.
     if tag & _LONG_TAG == _LONG_TAG:
         while at < limit and data[at] & 0x80:
             at += 1
@@ -167,11 +170,13 @@ def _endOfContents(data: bytes, at: int, limit: int) -> int:
 
 def children(parent: Element) -> Iterator[Element]:
     """The elements inside of a constructed one."""
-    at = parent.start
-    while at < parent.stop:
-        child = element(parent.data, at, parent.stop)
-        yield child
+    _, data, _, at, stop, _ = parent
+    found = []
+    while at < stop:
+        child = element(data, at, stop)
+        found.append(child)
         at = child.end
+    return iter(found)
 
 
 def expect(found: Element | None, *tags: int) -> Element:
