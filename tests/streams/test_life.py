@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.conftest import LoggedErrors
 from tests.streams.memory import Recorded
 from txnodetls.errors import Blame, NodeTypeError
+from txnodetls.streams import Duplex
 from txnodetls.streams.life import streamError
 
 
@@ -238,3 +240,31 @@ def test_streamErrorsHaveNodesTexts() -> None:
     assert error.message == "Cannot call write after a stream was destroyed"
     assert error.code == "ERR_STREAM_DESTROYED"
     assert error.blame is Blame.LOCAL
+
+
+def test_withoutAutoDestroyWritingBehindTheEndIsOnlyEmitted() -> None:
+    stream = Recorded(autoDestroy=False)
+    stream.turn(stream.end)
+    stream.turn(lambda: (stream.write(b"x"), stream.seen.append("written")))
+    assert stream.take()[2:] == ["written", ("error", "ERR_STREAM_WRITE_AFTER_END")]
+    assert not stream.destroyed
+
+
+def test_theHooksThatMayBeLeftOut() -> None:
+    class Minimal(Duplex):
+        def _read(self) -> None:
+            pass
+
+        def _write(self, chunk: object, callback: object) -> bool:
+            return True
+
+    clock = Clock()
+    stream = Minimal(reactor=clock)
+    seen: list[str] = []
+    for name in ("end", "finish", "close"):
+        stream.on(name, lambda name=name: seen.append(name))
+    stream.resume()
+    stream.end(b"x")
+    stream.push(None)
+    clock.advance(0)
+    assert seen == ["finish", "end", "close"]

@@ -269,3 +269,11 @@ def test_aStreamCanBePipedToItself() -> None:
     echo.turn(echo.push, None)
     assert echo.taken == [b"x"]
     assert echo.take()[-1] == "close"
+
+
+def test_aPausedSourceIsResumed(source: Recorded, destination: Recorded) -> None:
+    source.pause()
+    source.push(b"waiting")
+    source.pipe(destination)
+    source.turn()
+    assert destination.taken == [b"waiting"]

@@ -423,3 +423,38 @@ def test_theProperties(stream: Recorded) -> None:
     assert stream.readableObjectMode is False
     assert not stream.readableAborted
     assert not stream.isPaused()
+
+
+def test_aSourceThatEndsInReadIsNotEmittedUnderItsFeet() -> None:
+    class Short(Recorded):
+        def _read(self) -> None:
+            self.push(b"all")
+            self.push(None)
+            self.seen.append("read")
+
+    stream = Short().record("data")
+    stream.turn()
+    assert stream.take() == ["read", "resume", ("data", b"all"), "end"]
+
+
+def test_theFirstHalfOfACharacterStartsTheSource(stream: Recorded) -> None:
+    stream.setEncoding("utf8")
+    assert stream.push("€".encode()[:1]) is True
+    assert stream.asked == 0
+    stream.turn()
+    assert stream.asked == 1
+    assert stream.readableLength == 0
+
+
+def test_aPrependedReadableListenerHoldsTheFlowFromTheNextDataListenerOn(
+    stream: Recorded,
+) -> None:
+    stream.prependListener("readable", lambda: stream.seen.append("readable"))
+    stream.record("data")
+    assert stream.readableFlowing is False
+
+
+def test_unshiftOnADestroyedStreamIsNothing(stream: Recorded) -> None:
+    stream.turn(stream.destroy)
+    assert stream.unshift(b"x") is False
+    assert stream.readableLength == 0

@@ -169,3 +169,12 @@ def test_anInterruptGoesThroughAndTheRestIsRunLater(ticks: TickQueue, clock: Clo
     assert not ticks.active
     clock.advance(0)
     assert seen == ["later"]
+
+
+def test_anEndingAloneAsksForATurn(ticks: TickQueue, clock: Clock) -> None:
+    seen: list[Any] = []
+    ticks.atEnd(lambda: seen.append("ending"))
+    clock.advance(0)
+    assert seen == ["ending"]
+    clock.advance(0)
+    assert seen == ["ending"]

@@ -478,3 +478,38 @@ def test_theProperties(slow: Recorded) -> None:
     assert slow.writableObjectMode is False
     assert slow.writableHighWaterMark == 8
     assert slow.writableLength == slow.writableCorked == 0
+
+
+def test_endingFromInsideTheSink() -> None:
+    class Last(Recorded):
+        def _write(self, chunk: Any, callback: Any) -> bool:
+            self.end()
+            return super()._write(chunk, callback)
+
+    stream = Last()
+    assert stream.write(b"last") is True
+    stream.turn()
+    assert stream.take() == ["final", "finish"]
+
+
+def test_destroyingFromInsideTheSink() -> None:
+    class Broken(Recorded):
+        def _write(self, chunk: Any, callback: Any) -> bool:
+            self.destroy()
+            return super()._write(chunk, callback)
+
+    stream = Broken()
+    assert stream.write(b"x") is False
+    stream.turn()
+    assert stream.take() == ["destroy", "close"]
+
+
+def test_anAsynchronousCallbackThatFailsDestroysTheStream(
+    stream: Recorded, loggedErrors: LoggedErrors
+) -> None:
+    async def callback(error: object) -> None:
+        raise ValueError("callback")
+
+    stream.turn(stream.write, b"x", callback)
+    assert stream.take() == ["destroy", "close"]
+    assert [str(error) for error in loggedErrors.flush()] == ["callback"]
