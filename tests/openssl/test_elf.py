@@ -230,7 +230,6 @@ def test_aHeaderThatLiesIsRefused(at: int, data: bytes, reason: Reason) -> None:
     ("section", "field", "data", "reason"),
     [
         pytest.param(1, 4, struct.pack("=I", 7), Reason.NO_SYMTAB, id="stripped"),
-        pytest.param(2, 4, struct.pack("=I", 2), Reason.FORMAT, id="two symbol tables"),
         pytest.param(1, 24, struct.pack("=Q", 1 << 63), Reason.TRUNCATED, id="far off"),
         pytest.param(1, 32, struct.pack("=Q", 24 * 9000), Reason.TRUNCATED, id="too long"),
         pytest.param(1, 32, struct.pack("=Q", 100), Reason.FORMAT, id="no whole entries"),
@@ -247,6 +246,12 @@ def test_aHeaderThatLiesIsRefused(at: int, data: bytes, reason: Reason) -> None:
 )
 def test_aSectionThatLiesIsRefused(section: int, field: int, data: bytes, reason: Reason) -> None:
     assert refusal(patched(SECTIONS_AT + section * SECTION.size + field, data)) is reason
+
+
+def test_aSecondSymbolTableIsRefused() -> None:
+    """Even one that says the same."""
+    table = INTACT[SECTIONS_AT + SECTION.size : SECTIONS_AT + 2 * SECTION.size]
+    assert refusal(patched(SECTIONS_AT, table)) is Reason.FORMAT
 
 
 def test_anIndexForUnwindingOfAnotherFormIsRefused() -> None:
@@ -439,6 +444,10 @@ def test_memoryIsReadAsItIs() -> None:
         address = int(ffi.cast("uintptr_t", held))
         assert memory.read(address, len(area)) == area
         assert memory.read(address + 5, 0) == b""
+        # No address has more bits than there are, whatever ctypes makes of it.
+        with pytest.raises(Refused) as caught:
+            memory.read(address + (1 << 64), 16)
+    assert caught.value.reason is Reason.MEMORY
 
 
 @posix

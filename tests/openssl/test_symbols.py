@@ -576,9 +576,9 @@ def test_theSwitchLeavesItOn(monkeypatch: pytest.MonkeyPatch, value: str) -> Non
 
 def test_importingLooksNothingUp() -> None:
     code = (
-        "import sys\n"
+        "import sys, txnodetls\n"
         "from txnodetls.openssl import symbols\n"
-        "print([m for m in ('ctypes', 'mmap', 'cffi', 'pycparser') if m in sys.modules])\n"
+        "print([m for m in ('cffi', 'pycparser') if m in sys.modules])\n"
         "print(symbols._lookup._origins, symbols._lookup._sources)"
     )
     result = runPython(code)
