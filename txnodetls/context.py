@@ -161,7 +161,9 @@ def createSecureContext(options: object = None, **keywords: Any) -> SecureContex
 
 
 def makeContext(
-    options: Options, sessionIdContext: Callable[[SecureContext], bytes] | None = None
+    options: Options,
+    sessionIdContext: Callable[[SecureContext], bytes] | None = None,
+    isServer: bool | None = None,
 ) -> SecureContext:
     """
     A secure context out of options that were read.
@@ -169,14 +171,16 @@ def makeContext(
     @param sessionIdContext: for a server: gives the session id context where
         the options have none; asked when trust and certificates are known.  A
         server's order of ciphers counts unless C{honorCipherOrder} is False.
+    @param isServer: which side it is for, where that is known; else a
+        certificate of its own lets it count as a server's.
     """
     if sessionIdContext is not None:
         if options.honorCipherOrder is None:
             options = options | {"honorCipherOrder": True}
-        return _build(options, sessionIdContext)
+        return _build(options, sessionIdContext, isServer=True)
     if _CARRIED.issuperset(options):
         return _defaultContext().carrying(options)
-    return _build(options, None)
+    return _build(options, None, isServer)
 
 
 def contextFrom(options: object = None, isServer: bool = False) -> ISecureContext:
@@ -191,7 +195,7 @@ def contextFrom(options: object = None, isServer: bool = False) -> ISecureContex
         named: ISecureContext = read.secureContext
         return named
     if not isServer:
-        return makeContext(read.only(CONTEXT))
+        return makeContext(read.only(CONTEXT), isServer=False)
     requestCert, rejectUnauthorized = bool(read.requestCert), read.rejectUnauthorized is not False
     return makeContext(
         read.only(CONTEXT),
@@ -235,13 +239,15 @@ def _defaultContext() -> SecureContext:
         defaults.DEFAULT_MAX_VERSION,
     )
     if _Cache.context is None or _Cache.key != key:
-        _Cache.context = _build(Options(CONTEXT), None)
+        _Cache.context = _build(Options(CONTEXT), None, isServer=False)
         _Cache.key = key
     return _Cache.context
 
 
 def _build(
-    options: Options, sessionIdContext: Callable[[SecureContext], bytes] | None
+    options: Options,
+    sessionIdContext: Callable[[SecureContext], bytes] | None,
+    isServer: bool | None,
 ) -> SecureContext:
     mask = options.secureOptions
     if options.honorCipherOrder:
@@ -252,7 +258,7 @@ def _build(
     _applyTrustAndCertificates(made, options)
     _applySigalgs(made, options)
     _applyEngineKey(options)
-    _applyCurve(made, options)
+    _applyCurve(made, options, made.hasCertificate if isServer is None else isServer)
     _applyDH(made, options)
     _applySessions(made, options, sessionIdContext)
     _applyEngine(options)
@@ -457,12 +463,22 @@ def _applySigalgs(made: SecureContext, options: Options) -> None:
     contexts.setSignatureAlgorithms(made.native, sigalgs)
 
 
-def _applyCurve(made: SecureContext, options: Options) -> None:
+def _applyCurve(made: SecureContext, options: Options, isServer: bool) -> None:
+    """
+    Set the groups, of which 'auto' are OpenSSL's.
+
+    From OpenSSL 4.0 on these have the finite-field groups of RFC 7919 in TLS
+    1.2 too, and a server to which a client names them uses them in place of its
+    own DH parameters, or refuses.  Node's OpenSSL does neither; so a client
+    here does not name them, and has no need to.
+    """
     curve = options.ecdhCurve if options.ecdhCurve is not None else defaults.DEFAULT_ECDH_CURVE
     if not isinstance(curve, str):
         raise invalidArgType("options.ecdhCurve", "of type string", curve)
     if curve != "auto":
         contexts.setGroups(made.native, curve)
+    elif not isServer:
+        contexts.dropFiniteFieldGroups(made.native)
 
 
 def _applyDH(made: SecureContext, options: Options) -> None:

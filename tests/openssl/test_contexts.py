@@ -216,3 +216,24 @@ class TestSettings:
             set(names)
         )
         assert names == sorted(set(names))
+
+
+def test_dropping_the_finite_field_groups_leaves_the_others_and_their_order() -> None:
+    before, after = offered(contexts.newContext()), contexts.newContext()
+    contexts.dropFiniteFieldGroups(after)
+    assert offered(after) == [group for group in before if group not in (0x0100, 0x0101)]
+
+
+def offered(native: SSL.Context) -> list[int]:
+    """The groups in the ClientHello of a context."""
+    connection = SSL.Connection(native, None)
+    connection.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        connection.do_handshake()
+    hello = connection.bio_read(65536)
+    # Extension 10: its number, its length, the length of the list, the list.
+    at = hello.index(b"\x00\x0a\x00", 80)
+    size = int.from_bytes(hello[at + 4 : at + 6], "big")
+    assert int.from_bytes(hello[at + 2 : at + 4], "big") == size + 2
+    members = hello[at + 6 : at + 6 + size]
+    return [int.from_bytes(members[i : i + 2], "big") for i in range(0, size, 2)]

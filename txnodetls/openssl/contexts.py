@@ -45,6 +45,7 @@ __all__ = [
     "addChain",
     "addClientCA",
     "cipherNames",
+    "dropFiniteFieldGroups",
     "isCertificate",
     "newContext",
     "setCipherList",
@@ -161,6 +162,16 @@ def setGroups(native: SSL.Context, groups: str) -> None:
     """Set the groups for the key exchange: a colon-separated list."""
     if lib.SSL_CTX_set1_curves_list(native._context, groups.encode()) != 1:
         raise operationFailed("Failed to set ECDH curve")
+
+
+def dropFiniteFieldGroups(native: SSL.Context) -> None:
+    """
+    Take the finite-field groups of RFC 7919 from the default ones.
+
+    An OpenSSL before 3.5 has no way of writing this, and no need for it.
+    """
+    if lib.SSL_CTX_set1_curves_list(native._context, b"DEFAULT:-ffdhe2048:-ffdhe3072") != 1:
+        lib.ERR_clear_error()
 
 
 def setSignatureAlgorithms(native: SSL.Context, algorithms: str) -> None:
