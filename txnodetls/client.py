@@ -166,7 +166,7 @@ class ClientHandler(Handler):
         if cipher is None or not cipher["name"].startswith("DHE-"):
             return None
         bits = (socket.getEphemeralKeyInfo() or {}).get("size")
-        minimum = self._options.minDHSize or DEFAULT_MIN_DH_SIZE
+        minimum = int(self._options.minDHSize or DEFAULT_MIN_DH_SIZE)
         if bits is None or bits >= minimum:
             return None
         return NodeError(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from txnodetls.errors import Blame, NodeError, invalidArgType, outOfRange
+from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
 from txnodetls.openssl import keys, queries
 from txnodetls.pki.certificates import certificateChainObject, certificateObject
 from txnodetls.pki.x509certificate import X509Certificate
@@ -57,10 +57,12 @@ class Inspection:
         driver = self._driver()
         if driver is None:
             return None
-        if not detailed:
+        if self._isServer and not detailed:
             der = queries.peerCertificate(driver)
             return {} if der is None else certificateObject(der)
-        chain = queries.peerChain(driver)
+        chain = queries.peerChain(driver, self._isServer)
+        if chain and not detailed:
+            return certificateObject(chain[0])
         return certificateChainObject(chain, self._issuerFinder()) if chain else {}
 
     def getCertificate(self) -> dict[str, Any] | None:
@@ -76,7 +78,7 @@ class Inspection:
         driver = self._driver()
         if driver is None:
             return None
-        chain = queries.peerChain(driver)
+        chain = queries.peerChain(driver, self._isServer)
         certificate = None
         for der in reversed(chain):
             issuer, certificate = certificate, X509Certificate(der)
@@ -158,6 +160,7 @@ class Inspection:
         @raise NodeRangeError: C{ERR_OUT_OF_RANGE}: length is not a whole
             number from 1 to 2**31 - 1.
         @raise NodeError: C{ERR_TLS_INVALID_STATE}: before the handshake is done.
+        @raise NodeTypeError: the socket is destroyed; Node has no code for that.
         """
         if isinstance(length, bool) or not isinstance(length, (int, float)):
             raise invalidArgType("length", "of type number", length)
@@ -172,7 +175,9 @@ class Inspection:
                 "context", "an instance of Buffer, TypedArray, or DataView", context
             )
         driver = self._driver()
-        if driver is None or not self._secured():
+        if driver is None:
+            raise NodeTypeError("The socket is destroyed: there is no connection to ask")
+        if not self._secured():
             raise NodeError(
                 "TLS socket connection must be securely established", "ERR_TLS_INVALID_STATE"
             )

@@ -48,19 +48,23 @@ class Outbox:
                 self.flush()
             self._owner = socket
             self.spent = 0
-        drain = engine.drain
-        length = self._length
-        while moved := drain(length):
-            length += moved
-            if length >= BATCH:
-                self._length = length
+        # Sending may come back here: the carrier may itself be a TLS connection.
+        while self._owner is socket and (moved := engine.drain(self._length)):
+            self._length += moved
+            if self._length >= BATCH:
                 self._send(socket)
-                length = 0
-        self._length = length
+                if self._owner is not socket:
+                    self.gather(socket)
+                    return
 
     def flush(self) -> None:
-        """Send what is gathered."""
-        if self._length:
+        """
+        Send what is gathered.
+
+        What one connection sends may be gathered again for the connection
+        that it stands on.
+        """
+        while self._length:
             assert self._owner is not None
             self._send(self._owner)
 

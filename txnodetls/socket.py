@@ -41,6 +41,7 @@ from txnodetls.errors import (
     OpenSSLError,
     Phase,
     invalidArgType,
+    outOfRange,
 )
 from txnodetls.inspection import Inspection
 from txnodetls.net.socket import Socket
@@ -230,11 +231,15 @@ class TLSSocket(Inspection, Socket):
 
         @return: whether it could be set.
         """
-        if isinstance(size, bool) or not isinstance(size, int):
+        if isinstance(size, bool) or not isinstance(size, (int, float)):
             raise invalidArgType("size", "of type number", size)
+        if int(size) != size:
+            raise outOfRange("size", "an integer", size)
+        if not -(2**31) <= size < 2**31:
+            raise outOfRange("size", ">= -2147483648 && <= 2147483647", size)
         if not 512 <= size <= 16384 or self.destroyed:
             return False
-        self._slice = SLICE if size == 16384 else size
+        self._slice = SLICE if size == 16384 else int(size)
         return True
 
     def resetAndDestroy(self) -> Self:
@@ -455,6 +460,7 @@ class TLSSocket(Inspection, Socket):
         return self._encrypt(engine, chunk, callback)
 
     def _encrypt(self, engine: TLSEngine, chunk: Any, callback: Callback) -> bool:
+        self._active()
         length = len(chunk)
         if length > self._slice:
             sent = self._encryptSlices(engine, chunk)
@@ -515,7 +521,10 @@ class TLSSocket(Inspection, Socket):
             engine.close()
         self._waiting = self._waitingFinal = None
         self._ticks.nextTick(self._handler.closed, self, error)
-        super()._destroy(error, callback)
+        # As in Node the close of the connection below is told in a later turn,
+        # behind whatever this one still has to tell.
+        later = self._carrier is not None
+        super()._destroy(error, partial(self._ticks.soon, callback) if later else callback)
         parent, self._parent = self._parent, None
         if parent is not None:
             parent.destroy()

@@ -28,6 +28,7 @@ __all__ = [
     "protocol",
     "servername",
     "session",
+    "sessionIdOf",
     "sessionReused",
     "sharedCipherAuthenticatesByKey",
     "staple",
@@ -103,16 +104,21 @@ def peerCertificate(driver: Driver) -> bytes | None:
         lib.X509_free(x509)
 
 
-def peerChain(driver: Driver) -> list[bytes]:
-    """DER of the certificates that the peer sent, its own first."""
+def peerChain(driver: Driver, isServer: bool) -> list[bytes]:
+    """
+    DER of the certificates that the peer sent in this handshake, its own first.
+
+    A server's list leaves out the client's own one, which is put in front; it
+    may come from the session that was resumed.
+    """
     chain = []
     stack = lib.SSL_get_peer_cert_chain(driver.ssl)
     if stack != ffi.NULL:
         chain = [_der(lib.sk_X509_value(stack, i)) for i in range(lib.sk_X509_num(stack))]
-    own = peerCertificate(driver)
-    # A server's list of its client's certificates leaves out the first one.
-    if own is not None and (not chain or chain[0] != own):
-        chain.insert(0, own)
+    if isServer:
+        own = peerCertificate(driver)
+        if own is not None:
+            chain.insert(0, own)
     return chain
 
 

@@ -131,7 +131,13 @@ class TLSEngine:
         self._unread = False
         self.pskSupplied = False
         self.sending = Sending.WAITING
+        names = _hooksFor(settings)
+        # Before the connection is made: it takes some of them over from the context.
+        for name in names:
+            hooks.enable(native, name)
         self.driver = driver = calls.Driver(native, settings.isServer)
+        if names:
+            hooks.register(driver, self)
         if settings.askAboutHello:
             self.receiving = Receiving.HELLO
             self._parser: ClientHelloParser | None = ClientHelloParser()
@@ -144,7 +150,6 @@ class TLSEngine:
             driver.setOptions(settings.options)
         if not settings.isServer:
             self._prepareClient(driver, settings)
-        self._enableHooks(native, settings)
 
     def _prepareClient(self, driver: calls.Driver, settings: EngineSettings) -> None:
         if settings.servername:
@@ -155,23 +160,6 @@ class TLSEngine:
             driver.requestStaple()
         if settings.session:
             driver.setSession(settings.session)
-
-    def _enableHooks(self, native: SSL.Context, settings: EngineSettings) -> None:
-        names = []
-        if settings.isServer and (settings.alpn or settings.chooseALPN):
-            names.append("alpn")
-        if settings.keylog:
-            names.append("keylog")
-        if settings.requestStaple:
-            names.append("status")
-        if settings.pskClient:
-            names.append("pskClient")
-        if settings.pskServer:
-            names.append("pskServer")
-        for name in names:
-            hooks.enable(native, name)
-        if names:
-            hooks.register(self.driver, self)
 
     # -- bytes of the network
 
@@ -290,8 +278,9 @@ class TLSEngine:
         if self.receiving is not Receiving.ASKING:
             return
         if answer.native is not None:
+            for name in _hooksFor(self._settings):
+                hooks.enable(answer.native, name)
             self.driver.switchContext(answer.native)
-            self._enableHooks(answer.native, self._settings)
         if answer.staple is not None:
             self._staple = answer.staple
             hooks.enable(self.driver.connection.get_context(), "status")
@@ -326,9 +315,10 @@ class TLSEngine:
         if outcome == calls.DONE:
             self._happen(Happening.SECURED)
             self._unread = True
-            if not self._settings.isServer:
-                self._finishClient()
-            self._events.append(events.HandshakeCompleted())
+            if self._settings.isServer:
+                self._events.append(events.HandshakeCompleted())
+            else:
+                self._completeClient()
         elif outcome == calls.FAILED:
             self._fail()
         elif outcome == calls.CLOSED:
@@ -336,11 +326,20 @@ class TLSEngine:
             self._events.append(events.Truncated(False))
             self._happen(Happening.DIED)
 
-    def _finishClient(self) -> None:
+    def _completeClient(self) -> None:
         driver = self.driver
-        driver.sessionChanged()
-        if self._settings.requestStaple and queries.sessionReused(driver):
+        reused = queries.sessionReused(driver)
+        if self._settings.requestStaple and reused:
             self._events.append(events.StapleReceived(None))
+        self._events.append(events.HandshakeCompleted())
+        # From here on a new session means a ticket.
+        driver.sessionChanged()
+        if reused or queries.protocol(driver) == "TLSv1.3":
+            return
+        # TLS 1.2 and older: the session is complete with the handshake.
+        session = queries.session(driver)
+        if session is not None and queries.sessionIdOf(session):
+            self._events.append(events.SessionIssued(session))
 
     def _fail(self) -> None:
         phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.HANDSHAKING
@@ -428,6 +427,18 @@ class TLSEngine:
     def hookFailed(self, error: BaseException) -> None:
         if self._hookError is None:
             self._hookError = error
+
+
+def _hooksFor(settings: EngineSettings) -> list[str]:
+    """The names of the trampolines that a connection needs."""
+    wanted = {
+        "alpn": settings.isServer and bool(settings.alpn or settings.chooseALPN),
+        "keylog": settings.keylog,
+        "status": settings.requestStaple,
+        "pskClient": settings.pskClient is not None,
+        "pskServer": settings.pskServer is not None,
+    }
+    return [name for name, needed in wanted.items() if needed]
 
 
 def verifyMode(requestCert: bool, rejectUnauthorized: bool) -> int:

@@ -48,12 +48,13 @@ class TickQueue:
         forgotten.  Append to it only while C{active}; else call L{atEnd}.
     """
 
-    __slots__ = ("__weakref__", "_asked", "_reactor", "_ticks", "active", "endings")
+    __slots__ = ("__weakref__", "_asked", "_reactor", "_soon", "_ticks", "active", "endings")
 
     def __init__(self, reactor: IReactorTime) -> None:
         # Weak, or the table of queues would keep every reactor for good.
         self._reactor = ref(reactor)
         self._ticks: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._soon: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._asked = False
         self.active = False
         self.endings: list[Callable[[], object]] = []
@@ -90,6 +91,21 @@ class TickQueue:
         @return: the call, which can be cancelled.
         """
         return self.reactor.callLater(0, self.turn, function, *args)
+
+    def soon(self, function: Callable[..., object], *args: Any) -> None:
+        """
+        The same for things that need not be cancelled: one call of the reactor serves all that
+        are left behind in one iteration.
+        """
+        self._soon.append((function, args))
+        if len(self._soon) == 1:
+            self.immediate(self._runSoon)
+
+    def _runSoon(self) -> None:
+        due, self._soon = self._soon, []
+        for function, args in due:
+            _guarded(function, args)
+            self._runTicks()
 
     def turn(self, function: Callable[..., object], *args: Any) -> None:
         """
