@@ -33,8 +33,10 @@ __all__ = ["certificateChainObject", "certificateObject", "fieldsToObject", "fin
 
 #: How many issuers a certificate object can have above it.
 _DEPTH = 100
-#: How many certificates are remembered.
+#: How many certificates are remembered, and from what length on none is: no peer shall be able
+#: to fill the memory.
 _REMEMBERED = 64
+_LONG = 8192
 _CONTAINERS = ("subject", "issuer", "infoAccess", "ext_key_usage")
 
 
@@ -52,6 +54,8 @@ def certificateObject(encoded: bytes) -> dict[str, Any]:
 
     @raise NodeError: it is not a certificate.
     """
+    if len(encoded) > _LONG:
+        return fieldsToObject(Fields(bytes(encoded)))
     found = dict(_known(bytes(encoded)))
     # What the caller does to it shall stay the caller's.
     for key in _CONTAINERS:
