@@ -268,3 +268,24 @@ def test_theHooksThatMayBeLeftOut() -> None:
     stream.push(None)
     clock.advance(0)
     assert seen == ["finish", "end", "close"]
+
+
+def test_theFirstErrorStaysAndTheHooksIsEmitted() -> None:
+    stream = Recorded()
+    stream.destroyLater = True
+    stream.destroy(ValueError("first"))
+    assert stream.heldDestroy is not None
+    stream.turn(stream.heldDestroy, ValueError("of the hook"))
+    assert str(stream.errored) == "first"
+    assert stream.take() == ["destroy", ("error", "of the hook"), "close"]
+
+
+def test_whileItIsBeingDestroyedMisuseIsNoError() -> None:
+    stream = Recorded(autoDestroy=False)
+    stream.destroyLater = True
+    stream.resume()
+    stream.turn(stream.push, None)
+    stream.destroy()
+    stream.turn(stream.push, b"behind the end")
+    assert stream.errored is None
+    assert stream.take() == ["resume", "end", "destroy"]

@@ -277,3 +277,14 @@ def test_aPausedSourceIsResumed(source: Recorded, destination: Recorded) -> None
     source.pipe(destination)
     source.turn()
     assert destination.taken == [b"waiting"]
+
+
+def test_drainIsListenedToOnce(clock: Clock, source: Recorded) -> None:
+    slow = Recorded(clock, sink="later", highWaterMark=1)
+    recording = slow.listenerCount("drain")
+    source.pipe(slow)
+    source.turn()
+    for chunk in (b"a", b"b", b"c"):
+        source.turn(source.push, chunk)
+        source.turn(slow.held.pop())
+    assert slow.listenerCount("drain") == recording + 1

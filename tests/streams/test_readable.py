@@ -458,3 +458,10 @@ def test_unshiftOnADestroyedStreamIsNothing(stream: Recorded) -> None:
     stream.turn(stream.destroy)
     assert stream.unshift(b"x") is False
     assert stream.readableLength == 0
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_readingNothing(stream: Recorded, n: int) -> None:
+    stream.push(b"abc")
+    assert stream.read(n) is None
+    assert stream.readableLength == 3
