@@ -136,6 +136,11 @@ _VERIFY_CODES: Final = {
 }
 
 
+# Results of a verification that are worded differently from release to release,
+# as OpenSSL 3.5 has them.
+_VERIFY_TEXTS: Final = {9: "certificate is not yet valid"}
+
+
 class Entry(NamedTuple):
     """
     One entry of the error queue.
@@ -229,7 +234,9 @@ def verifyErrorCode(number: int) -> str:
 
 
 def verifyErrorText(number: int) -> str:
-    """OpenSSL's words for the result of a verification."""
+    """The words for the result of a verification, as Node 24 has them."""
+    if number in _VERIFY_TEXTS:
+        return _VERIFY_TEXTS[number]
     return _text(lib.X509_verify_cert_error_string(number)) or f"error number {number}"
 
 
