@@ -136,7 +136,9 @@ class ClientHandler(Handler):
                 blame=Blame.PEER,
                 phase=Phase.HANDSHAKING,
             )
-        if queries.sessionReused(driver) and not engine.pskSupplied:
+        if queries.sessionReused(driver):
+            # The session is one whose server was checked when it was made, or
+            # (TLS 1.3) the server has proved to have the key that we supplied.
             return None
         return self._checkIdentity(socket)
 

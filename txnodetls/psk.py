@@ -39,7 +39,7 @@ def clientPsk(
     if answer is None:
         return None
     if not isinstance(answer, Mapping):
-        raise invalidArgType("options.pskCallback", "of type object", answer)
+        raise invalidArgType("ret", "of type object", answer)
     psk = answer.get("psk")
     identity = answer.get("identity")
     if not isinstance(psk, (bytes, bytearray, memoryview)):
@@ -48,9 +48,9 @@ def clientPsk(
         raise invalidArgType("identity", "of type string", identity)
     name = identity.encode()
     if len(psk) > MAX_KEY:
-        raise invalidArgValue("psk", len(psk), f"exceeds {MAX_KEY} bytes")
+        raise invalidArgValue("psk", len(psk), f"PSK exceeds {MAX_KEY} bytes")
     if len(name) > MAX_IDENTITY:
-        raise invalidArgValue("identity", len(name), f"exceeds {MAX_IDENTITY} bytes")
+        raise invalidArgValue("identity", identity, f"PSK identity exceeds {MAX_IDENTITY} bytes")
     return name, bytes(psk)
 
 
@@ -69,5 +69,5 @@ def serverPsk(
     if not isinstance(psk, (bytes, bytearray, memoryview)):
         raise invalidArgType("psk", _BUFFER, psk)
     if len(psk) > MAX_KEY:
-        raise invalidArgValue("psk", len(psk), f"exceeds {MAX_KEY} bytes")
+        raise invalidArgValue("psk", len(psk), f"PSK exceeds {MAX_KEY} bytes")
     return bytes(psk)

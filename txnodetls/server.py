@@ -74,7 +74,9 @@ class ServerHandler(Handler):
         settings = server._settingsNow()
         if server._pskCallback is not None:
             settings = attrs.evolve(
-                settings, pskServer=partial(serverPsk, server._pskCallback, socket)
+                settings,
+                pskServer=partial(serverPsk, server._pskCallback, socket),
+                pskHint=server._pskHint,
             )
         return TLSEngine(context.native, settings)
 
@@ -181,6 +183,8 @@ class Server(NetServer):
         self._alpnCallback: Callable[..., Any] | None = given.ALPNCallback
         self._alpn: bytes = given.ALPNProtocols or b""
         self._pskCallback: Callable[..., Any] | None = given.pskCallback
+        hint = given.pskIdentityHint
+        self._pskHint: bytes | None = None if hint is None else hint.encode()
         self._handshakeTimeout: float = given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT
         self._settings: tuple[tuple[bool, bool], EngineSettings] | None = None
         self._context: Any = self._makeContext(given)

@@ -35,7 +35,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.openssl.areas import INPUT, OUTPUT
 
-__all__ = ["CLOSED", "DONE", "FAILED", "SUSPENDED", "WANT_READ", "Driver"]
+__all__ = ["CLOSED", "DONE", "FAILED", "SUSPENDED", "WANT_READ", "Driver", "setPskHint"]
 
 # What became of a call.
 DONE: Final = 1
@@ -75,6 +75,20 @@ _fromBuffer = ffi.from_buffer
 def sslKey(ssl: Any) -> int:
     """The address of an C{SSL*} as a number: what the trampolines look up."""
     return int(ffi.cast("uintptr_t", ssl))
+
+
+def setPskHint(native: SSL.Context, hint: bytes | None) -> bool:
+    """
+    The identity hint of connections that are made next; False if it is too long.
+
+    OpenSSL keeps it in the context and copies it into each new connection.
+    """
+    _ERR_clear_error()
+    done = lib.SSL_CTX_use_psk_identity_hint(
+        native._context, ffi.NULL if hint is None else ffi.new("char[]", hint)
+    )
+    _ERR_clear_error()
+    return bool(done == 1)
 
 
 class Driver:

@@ -68,6 +68,7 @@ class EngineSettings:
     @ivar requestStaple: ask for an OCSP staple (clients).
     @ivar pskClient: takes the hint; gives identity and key, or None.
     @ivar pskServer: takes the identity; gives the key, or None.
+    @ivar pskHint: the hint to send with it (TLS 1.2 and older).
     @ivar keylog: report secrets.
     @ivar options: further C{SSL_OP_*} bits.
     """
@@ -82,6 +83,7 @@ class EngineSettings:
     requestStaple: bool = False
     pskClient: Callable[[str | None], tuple[bytes, bytes] | None] | None = None
     pskServer: Callable[[bytes], bytes | None] | None = None
+    pskHint: bytes | None = None
     keylog: bool = False
     options: int = 0
 
@@ -131,6 +133,13 @@ class TLSEngine:
         self._unread = False
         self.pskSupplied = False
         self.sending = Sending.WAITING
+        if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
+            raise NodeError(
+                "Failed to set PSK identity hint",
+                "ERR_TLS_PSK_SET_IDENTITY_HINT_FAILED",
+                blame=Blame.CONFIGURATION,
+                phase=Phase.HANDSHAKING,
+            )
         names = _hooksFor(settings)
         # Before the connection is made: it takes some of them over from the context.
         for name in names:
@@ -312,7 +321,10 @@ class TLSEngine:
 
     def _handshake(self) -> None:
         outcome = self.driver.handshake()
-        if outcome == calls.DONE:
+        if self._hookError is not None:
+            # OpenSSL may go on after a callback's "no"; we do not after an error.
+            self._fail()
+        elif outcome == calls.DONE:
             self._happen(Happening.SECURED)
             self._unread = True
             if self._settings.isServer:
@@ -343,17 +355,11 @@ class TLSEngine:
 
     def _fail(self) -> None:
         phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.HANDSHAKING
-        error = connectionError(blame=Blame.PEER, phase=phase)
-        hookError = self._hookError
-        if isinstance(hookError, NodeError):
-            error = hookError
-        elif hookError is not None:
-            wrapped = NodeError(str(hookError), getattr(hookError, "code", None))
-            wrapped.__cause__ = hookError
-            error = wrapped
-        self._die(error)
+        error: BaseException = connectionError(blame=Blame.PEER, phase=phase)
+        # What a callback raised is the cause, whatever OpenSSL made of it.
+        self._die(self._hookError or error)
 
-    def _die(self, error: NodeError) -> None:
+    def _die(self, error: BaseException) -> None:
         self._events.append(events.Failed(error))
         self._unread = False
         self._happen(Happening.DIED)

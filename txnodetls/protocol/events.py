@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import attrs
 
-from txnodetls.errors import NodeError
 from txnodetls.protocol.clienthello import ClientHello
 
 __all__ = [
@@ -111,7 +110,7 @@ class Failed(Event):
     """
     The connection is over.  The alert, if there is one, waits to be drained.
 
-    @ivar error: why.
+    @ivar error: why: a NodeError, or what a callback of the application raised.
     """
 
-    error: NodeError
+    error: BaseException
