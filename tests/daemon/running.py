@@ -14,7 +14,12 @@ from typing import Self
 
 from tests.support import PROJECT
 
-_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+TWISTD = [
+    sys.executable,
+    "-c",
+    "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()",
+]
+"""The command, whatever is on PATH."""
 
 
 class Twistd:
@@ -28,7 +33,7 @@ class Twistd:
         self.output = ""
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *arguments],
+            [*TWISTD, "-n", "--pidfile=", *arguments],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.DEVNULL,
@@ -47,14 +52,19 @@ class Twistd:
         with self._changed:
             self._changed.notify_all()
 
-    def waitFor(self, pattern: str, timeout: float = 30) -> re.Match[str]:
-        """The first match of a pattern in what it prints, now or later."""
+    def waitFor(self, pattern: str, since: int = 0, timeout: float = 30) -> re.Match[str]:
+        """
+        The first match of a pattern in what it prints, now or later.
+
+        @param since: the length of the output that does not count.
+        """
+        sought = re.compile(pattern)
         with self._changed:
-            found = self._changed.wait_for(
-                lambda: re.search(pattern, self.output) or not self._reader.is_alive(), timeout
+            self._changed.wait_for(
+                lambda: sought.search(self.output, since) or not self._reader.is_alive(), timeout
             )
-        match = re.search(pattern, self.output)
-        assert match is not None, f"no {pattern!r} ({found}) in:\n{self.output}"
+        match = sought.search(self.output, since)
+        assert match is not None, f"no {pattern!r} in:\n{self.output[since:]}"
         return match
 
     def peakMemory(self) -> int:

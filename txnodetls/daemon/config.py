@@ -28,7 +28,7 @@ from txnodetls.context import makeContext
 from txnodetls.errors import NodeError
 from txnodetls.options import CONTEXT, LISTEN, SERVER, OptionTextError, fromText, readOptions
 from txnodetls.pki.throwaway import throwawayCertificate
-from txnodetls.twisted.blame import wrongOption
+from txnodetls.twisted.blame import wrongText
 
 __all__ = ["Config", "Options", "SwitchError", "readConfig"]
 
@@ -217,7 +217,4 @@ def _context(options: Mapping[str, Any], switches: Mapping[str, str]) -> Any:
     try:
         return makeContext(readOptions(SERVER, options).only(CONTEXT))
     except NodeError as error:
-        option = wrongOption(options, error)
-        given = [option, *(file.name for file in SERVER.files.values() if file.option == option)]
-        switch = next((name for name in given if name in switches), option)
-        raise SwitchError(switch, str(error)) from error
+        raise SwitchError(wrongText(SERVER, switches, options, error), str(error)) from error

@@ -40,6 +40,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txnodetls.twisted.reporting import escaped, joined
+
 __all__ = ["ProxyFactory"]
 
 log = Logger()
@@ -193,8 +195,8 @@ class _Front(_Side):
             return  # the client has gone, and it was we who cancelled
         log.warn(
             "no backend for {peer}: {error}",
-            peer=str(self.transport.getPeer()),
-            error=failure.getErrorMessage(),
+            peer=_named(self.transport.getPeer()),
+            error=escaped(failure.getErrorMessage()),
         )
         self._phase = _Phase.GONE
         self.transport.abortConnection()
@@ -214,6 +216,10 @@ class ProxyFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Front(self._endpoint)
+
+
+def _named(address: Any) -> str:
+    return joined(getattr(address, "host", None), getattr(address, "port", None))
 
 
 def _halfCloses(transport: Any) -> bool:

@@ -3,9 +3,6 @@ What C{twistd nodetls} runs: one TLS port, and an echo or the proxy behind it.
 
 C{twistd} takes C{Options} and C{makeService} from here (see
 C{twisted/plugins/txnodetls_daemon.py}).
-
-What a peer sends or causes is escaped before it is logged: a log line is one
-line, and holds no control characters.
 """
 
 from __future__ import annotations
@@ -27,6 +24,7 @@ from zope.interface import implementer
 from txnodetls.daemon.config import Config, Options, leave
 from txnodetls.daemon.proxy import ProxyFactory
 from txnodetls.twisted.endpoints import ServerEndpoint
+from txnodetls.twisted.reporting import joined
 
 __all__ = ["DaemonService", "Echo", "Options", "StartFailure", "makeService"]
 
@@ -117,7 +115,6 @@ class DaemonService(Service):
             raise _startFailure(result, self._config)
         self._port = result
         result.tlsServer.on("secureConnection", self._opened)
-        result.tlsServer.on("tlsClientError", _handshakeFailed)
         self._announce()
 
     def _opened(self, socket: Any) -> None:
@@ -127,7 +124,7 @@ class DaemonService(Service):
     def _announce(self) -> None:
         config = self._config
         address = self._port.getHost()
-        where = _joined(address.host, address.port)
+        where = joined(address.host, address.port)
         what = "echo" if config.proxy is None else f"proxy to {config.proxy}"
         log.info("listening on {address}: {mode}", address=where, mode=what)
         if config.throwaway is not None:
@@ -166,28 +163,6 @@ def _startFailure(failure: Failure, config: Config) -> StartFailure:
     code = getattr(cause, "code", None)
     switch = "interface" if code == "EADDRNOTAVAIL" else "port"
     return StartFailure(f"twistd nodetls: --{switch}: {cause}")
-
-
-def _handshakeFailed(error: BaseException, socket: Any) -> None:
-    log.info(
-        "handshake with {peer} failed: {code} {error}",
-        peer=_joined(socket.remoteAddress, socket.remotePort),
-        code=getattr(error, "code", None),
-        error=escaped(str(error)),
-    )
-
-
-def escaped(text: str) -> str:
-    """The text with whatever does not print, line ends above all, as Python writes it."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def _joined(host: str | None, port: int | None) -> str:
-    """C{host:port}; an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if host is not None and ":" in host else f"{host}:{port}"
 
 
 def _fingerprint(certificate: bytes) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from txnodetls.context import makeContext
 from txnodetls.errors import NodeError
-from txnodetls.options import CONTEXT, Options
+from txnodetls.options import CONTEXT, Options, OptionTable
 
-__all__ = ["wrongOption"]
+__all__ = ["wrongOption", "wrongText"]
 
 # What an option is meaningless without, and so is tried together with.
 _TOGETHER = {"key": ("passphrase",), "pfx": ("passphrase",)}
@@ -49,3 +49,12 @@ def wrongOption(options: Mapping[str, Any], error: NodeError) -> str:
                 wrongPassphrase = again.code == _BAD_DECRYPT and "passphrase" in tried
                 return "passphrase" if wrongPassphrase else name
     return names[-1] if names else "cert"
+
+
+def wrongText(
+    table: OptionTable, texts: Mapping[str, str], options: Mapping[str, Any], error: NodeError
+) -> str:
+    """L{wrongOption} by the name under which it was written: C{passphraseFile}, for example."""
+    name = wrongOption(options, error)
+    names = [name, *(file.name for file in table.files.values() if file.option == name)]
+    return next((each for each in names if each in texts), name)

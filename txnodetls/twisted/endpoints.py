@@ -55,6 +55,7 @@ from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.twisted.adapter import ProtocolAdapter, protocolsOf
+from txnodetls.twisted.reporting import handshakeFailed
 from txnodetls.twisted.transport import addressOf
 from txnodetls.twisted.upgrade import nameless
 
@@ -129,7 +130,7 @@ class ServerEndpoint:
                 log.failure("{factory} failed; its connection is closed", factory=factory)
 
         server = Server(options, secured, reactor=self._reactor)
-        server.on("tlsClientError", _handshakeFailed)
+        server.on("tlsClientError", handshakeFailed)
         return server
 
 
@@ -149,12 +150,6 @@ def _adapt(socket: TLSSocket, factory: IProtocolFactory) -> IProtocol:
         raise NoProtocol(f"{factory!r} has no protocol for {socket.transport.getPeer()}")
     ProtocolAdapter(socket, protocol).start()
     return protocol
-
-
-def _handshakeFailed(error: BaseException, socket: TLSSocket) -> None:
-    log.debug(
-        "a handshake failed: {code} {error}", code=getattr(error, "code", None), error=str(error)
-    )
 
 
 @implementer(IListeningPort)

@@ -22,9 +22,20 @@ from typing import Any
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
+from txnodetls.context import makeContext
 from txnodetls.errors import NodeError
-from txnodetls.options import CONNECT, LISTEN, SERVER, OptionTable, OptionTextError, fromText
+from txnodetls.options import (
+    CONNECT,
+    CONTEXT,
+    LISTEN,
+    SERVER,
+    OptionTable,
+    OptionTextError,
+    fromText,
+    readOptions,
+)
 from txnodetls.options.text import number
+from txnodetls.twisted.blame import wrongText
 from txnodetls.twisted.endpoints import (
     CONNECT_TIMEOUT,
     ClientEndpoint,
@@ -107,7 +118,11 @@ def _place(places: tuple[str, ...], texts: dict[str, str], names: list[str]) -> 
 
 
 def _options(table: OptionTable, texts: Mapping[str, str], more: Iterable[str]) -> dict[str, Any]:
-    """The options of the table; names that it does not know are compared with others, too."""
+    """
+    The options of the table, their context made.
+
+    @param more: names that are known besides, to be compared with those that are not.
+    """
     known = [*table.textNames(), *more]
     for name in texts:
         if name not in table and name not in table.files:
@@ -116,7 +131,13 @@ def _options(table: OptionTable, texts: Mapping[str, str], more: Iterable[str]) 
             raise OptionTextError(
                 f"unknown option {name}{hint} (all of them: {', '.join(sorted(known))})"
             )
-    return fromText(table, texts)
+    options = fromText(table, texts)
+    try:
+        options["secureContext"] = makeContext(readOptions(table, options).only(CONTEXT))
+    except NodeError as error:
+        name = wrongText(table, texts, options, error)
+        raise OptionTextError(f"option {name}: {error}", error.code) from error
+    return options
 
 
 def _alone(where: Mapping[str, str]) -> None:
