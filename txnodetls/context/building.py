@@ -1,42 +1,34 @@
 """
-Secure contexts: from options to the one OpenSSL context that many connections share.
+Building a context out of options: every check that Node makes, in Node's order.
 
-A context is built in full when it is made, with every check that Node makes, in
-Node's order, and is not changed afterwards.  The order is not free: the ciphers
-come first, because the security level in them decides which keys and
-certificates may be loaded; trust comes before certificates, because a chain
-without its own certificates is completed from it; certificates come before
-keys, because OpenSSL compares a key with the certificate that is there.
+The order is not free: the ciphers come first, because the security level in
+them decides which keys and certificates may be loaded; trust comes before
+certificates, because a chain without its own certificates is completed from
+it; certificates come before keys, because OpenSSL compares a key with the
+certificate that is there.
 
 Sources: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions,
-https://nodejs.org/api/tls.html#tlsgetciphers
+SSL_CTX_set_cipher_list(3), SSL_CTX_use_certificate(3)
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import itertools
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from OpenSSL import SSL
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from txnodetls.constants import (
-    DEFAULT_SESSION_TIMEOUT,
-    PROTOCOL_VERSIONS,
-    SECURE_PROTOCOLS,
-    SESSION_ID_CONTEXT_MAX,
     SSL_OP_CIPHER_SERVER_PREFERENCE,
     TICKET_KEYS_SIZE,
     TLS1_2_VERSION,
     TLS1_3_VERSION,
     defaults,
 )
+from txnodetls.context.secure import SecureContext, secureOptionsMask
 from txnodetls.errors import (
     Blame,
     NodeError,
@@ -44,23 +36,13 @@ from txnodetls.errors import (
     Phase,
     invalidArgType,
     invalidArgValue,
-    outOfRange,
 )
-from txnodetls.interfaces import ISecureContext
 from txnodetls.openssl import contexts
-from txnodetls.options import CONNECT, CONTEXT, SERVER, Options, readOptions
+from txnodetls.options import Options
 from txnodetls.options.checks import callersLevel, int32AtLeast, isInteger, isNumber
 from txnodetls.pki import credentials, dhgroups, pem, trust
 
-__all__ = [
-    "SecureContext",
-    "SecurityWarning",
-    "contextFrom",
-    "createSecureContext",
-    "defaultSessionIdContext",
-    "getCiphers",
-    "makeContext",
-]
+__all__ = ["SecurityWarning", "buildContext"]
 
 _log = Logger()
 
@@ -78,177 +60,17 @@ class SecurityWarning(UserWarning):
     """What was asked for works, but is weak."""
 
 
-@implementer(ISecureContext)
-class SecureContext:
-    """
-    A secure context, as Node's constructor makes it: versions and options only.
-
-    It trusts nobody and has no certificate; L{createSecureContext} makes the
-    ones to use.
-
-    @ivar native: pyOpenSSL's C{SSL.Context}, shared by all connections.
-    @ivar options: what it was made from, read only.
-    @ivar ownCertificates: C{(leaf, chain)} for each own certificate, DER.
-    @ivar sessionIdContext: what sessions are bound to; empty if to nothing.
-    @ivar sessionTimeout: for how many seconds sessions and tickets are good.
-    @ivar ticketKeys: the 48 bytes that were given, or None for random ones.
-    """
-
-    native: SSL.Context
-    options: Options
-    ownCertificates: tuple[tuple[bytes, tuple[bytes, ...]], ...]
-
-    def __init__(
-        self,
-        secureProtocol: object = None,
-        secureOptions: object = None,
-        minVersion: object = None,
-        maxVersion: object = None,
-    ) -> None:
-        side, minimum, maximum = _versions(secureProtocol, minVersion, maxVersion)
-        mask = _secureOptions(secureOptions)
-        self.native = contexts.newContext(side)
-        self._minimum, self._maximum = minimum, maximum
-        contexts.setVersions(self.native, minimum, maximum)
-        contexts.setOptions(self.native, mask)
-        contexts.setSessionTimeout(self.native, DEFAULT_SESSION_TIMEOUT)
-        self.options = Options(CONTEXT)
-        self.ownCertificates = ()
-        self.sessionIdContext = b""
-        self.sessionTimeout = DEFAULT_SESSION_TIMEOUT
-        self.ticketKeys: bytes | None = None
-        self._trust = trust.NOTHING
-
-    @property
-    def context(self) -> SecureContext:
-        """Node's name for what a context is made of; the same object here."""
-        return self
-
-    @property
-    def hasCertificate(self) -> bool:
-        """Whether there is an own certificate."""
-        return bool(self.ownCertificates)
-
-    @property
-    def trustDigest(self) -> bytes:
-        """32 bytes that differ wherever trust differs: certificates, CRLs, partial chains."""
-        return self._trust.digest
-
-    def trustedCertificates(self) -> tuple[bytes, ...]:
-        """The DER of every trusted certificate."""
-        return self._trust.ders()
-
-    def carrying(self, options: Options) -> SecureContext:
-        """This context under other options, which do not concern OpenSSL; itself for none."""
-        if not options:
-            return self
-        other = copy.copy(self)
-        other.options = options
-        return other
-
-
-def createSecureContext(options: object = None, **keywords: Any) -> SecureContext:
-    """
-    A secure context out of Node's options.
-
-    Everything is checked at once; a context that was made works.  Without any
-    options the same context is given each time.
-
-    @param options: a mapping with Node's names; keyword arguments win over it.
-    @raise NodeError: as Node throws it.
-    """
-    return makeContext(readOptions(CONTEXT, options, keywords))
-
-
-def makeContext(
-    options: Options,
-    sessionIdContext: Callable[[SecureContext], bytes] | None = None,
-    isServer: bool | None = None,
-) -> SecureContext:
-    """
-    A secure context out of options that were read.
-
-    @param sessionIdContext: for a server: gives the session id context where
-        the options have none; asked when trust and certificates are known.  A
-        server's order of ciphers counts unless C{honorCipherOrder} is False.
-    @param isServer: which side it is for, where that is known; else a
-        certificate of its own lets it count as a server's.
-    """
-    if sessionIdContext is not None:
-        if options.honorCipherOrder is None:
-            options = options | {"honorCipherOrder": True}
-        return _build(options, sessionIdContext, isServer=True)
-    if _CARRIED.issuperset(options):
-        return _defaultContext().carrying(options)
-    return _build(options, None, isServer)
-
-
-def contextFrom(options: object = None, isServer: bool = False) -> ISecureContext:
-    """
-    The context of the options of a server or of a connection: the one they name, or a new one.
-
-    @raise NodeError: as Node throws it.
-    """
-    table = SERVER if isServer else CONNECT
-    read = readOptions(table, options)
-    if read.secureContext is not None:
-        named: ISecureContext = read.secureContext
-        return named
-    if not isServer:
-        return makeContext(read.only(CONTEXT), isServer=False)
-    requestCert, rejectUnauthorized = bool(read.requestCert), read.rejectUnauthorized is not False
-    return makeContext(
-        read.only(CONTEXT),
-        lambda made: defaultSessionIdContext(made, requestCert, rejectUnauthorized),
-    )
-
-
-def defaultSessionIdContext(
-    context: SecureContext, requestCert: bool, rejectUnauthorized: bool, name: str | None = None
-) -> bytes:
-    """
-    What a server binds its sessions to where its options do not say: 32 bytes.
-
-    As in Node the program's arguments (or a name), and with them all that
-    decides what a session proves about the client it was made with.
-    """
-    program = "\0".join(sys.argv) if name is None else name
-    digest = hashlib.sha1(program.encode("utf-8", "surrogateescape"), usedforsecurity=False)
-    digest.update(bytes((requestCert, rejectUnauthorized)))
-    digest.update(context.trustDigest)
-    return digest.hexdigest()[:SESSION_ID_CONTEXT_MAX].encode("ascii")
-
-
-# Options that a context keeps for others and that do not go into OpenSSL's.
-_CARRIED: Final = frozenset({"ALPNProtocols", "ALPNCallback", "requestCert", "rejectUnauthorized"})
-
-
-class _Cache:
-    """The context of no options, and what it was made under."""
-
-    key: tuple[object, ...] | None = None
-    context: SecureContext | None = None
-
-
-def _defaultContext() -> SecureContext:
-    key = (
-        trust.defaultTrust(),
-        defaults.DEFAULT_CIPHERS,
-        defaults.DEFAULT_ECDH_CURVE,
-        defaults.DEFAULT_MIN_VERSION,
-        defaults.DEFAULT_MAX_VERSION,
-    )
-    if _Cache.context is None or _Cache.key != key:
-        _Cache.context = _build(Options(CONTEXT), None, isServer=False)
-        _Cache.key = key
-    return _Cache.context
-
-
-def _build(
+def buildContext(
     options: Options,
     sessionIdContext: Callable[[SecureContext], bytes] | None,
-    isServer: bool | None,
+    isServer: bool,
 ) -> SecureContext:
+    """
+    A new context.
+
+    @param sessionIdContext: gives the session id context where the options have none.
+    @param isServer: which side it is for.
+    """
     mask = options.secureOptions
     if options.honorCipherOrder:
         mask = _orPreference(mask)
@@ -258,83 +80,12 @@ def _build(
     _applyTrustAndCertificates(made, options)
     _applySigalgs(made, options)
     _applyEngineKey(options)
-    _applyCurve(made, options, made.hasCertificate if isServer is None else isServer)
+    _applyCurve(made, options, isServer)
     _applyDH(made, options)
     _applySessions(made, options, sessionIdContext)
     _applyEngine(options)
     _checkCompression(options)
     return made
-
-
-# -- versions and options
-
-
-def _versions(
-    secureProtocol: object, minVersion: object, maxVersion: object
-) -> tuple[str, int, int]:
-    """
-    Which side a context serves ('' for both), its lowest and its highest version.
-    """
-    if secureProtocol:
-        for given in (minVersion, maxVersion):
-            if given is not None:
-                raise _protocolError(
-                    f"TLS protocol version {_quoted(given)} conflicts with "
-                    f"secureProtocol {_quoted(secureProtocol)}",
-                    "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
-                )
-    lowest = _version("minimum", minVersion, defaults.DEFAULT_MIN_VERSION)
-    highest = _version("maximum", maxVersion, defaults.DEFAULT_MAX_VERSION)
-    if not isinstance(secureProtocol, str):
-        return "", lowest, highest
-    side, minimum, maximum = _method(secureProtocol)
-    return (
-        side,
-        lowest if minimum is None else minimum,
-        highest if maximum is None else maximum,
-    )
-
-
-def _version(which: str, given: object, default: str) -> int:
-    name = default if given is None else given
-    if not isinstance(name, str) or name not in PROTOCOL_VERSIONS:
-        raise _protocolError(
-            f"{_quoted(name)} is not a valid {which} TLS protocol version",
-            "ERR_TLS_INVALID_PROTOCOL_VERSION",
-        )
-    return PROTOCOL_VERSIONS[name]
-
-
-def _method(name: str) -> tuple[str, int | None, int | None]:
-    protocol, separator, rest = name.partition("_method")
-    side = ""
-    if separator and not rest:
-        for candidate in ("client", "server"):
-            if protocol.endswith(f"_{candidate}"):
-                protocol, side = protocol.removesuffix(f"_{candidate}"), candidate
-        if protocol in SECURE_PROTOCOLS:
-            return (side, *SECURE_PROTOCOLS[protocol])
-        if protocol in ("SSLv2", "SSLv3"):
-            raise _protocolError(f"{protocol} methods disabled", "ERR_TLS_INVALID_PROTOCOL_METHOD")
-    raise _protocolError(f"Unknown method: {name}", "ERR_TLS_INVALID_PROTOCOL_METHOD")
-
-
-def _protocolError(message: str, code: str) -> NodeTypeError:
-    return NodeTypeError(message, code, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
-
-
-def _quoted(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _secureOptions(value: Any) -> int:
-    if not value or value != value:
-        return 0
-    if not isNumber(value):
-        raise invalidArgType("secureOptions", "of type number", value)
-    if not isInteger(value):
-        raise outOfRange("secureOptions", "an integer", value)
-    return int(value)
 
 
 def _orPreference(value: Any) -> int:
@@ -346,7 +97,7 @@ def _orPreference(value: Any) -> int:
     if value is not None and (not isNumber(value) or not isInteger(value)):
         _warn("options.secureOptions is not an integer and is not used")
         value = 0
-    return _secureOptions(value) | SSL_OP_CIPHER_SERVER_PREFERENCE
+    return secureOptionsMask(value) | SSL_OP_CIPHER_SERVER_PREFERENCE
 
 
 def _warn(text: str, category: type[Warning] = UserWarning) -> None:
@@ -586,8 +337,3 @@ def _checkCompression(options: Options) -> None:
     for index, name in enumerate(wanted):
         if name not in _COMPRESSIONS:
             raise invalidArgValue(f"{path}[{index}]", name, "must be 'zlib', 'brotli', or 'zstd'")
-
-
-def getCiphers() -> list[str]:
-    """The names of all ciphers that this OpenSSL has, in lower case."""
-    return [name.lower() for name in contexts.cipherNames()]
