@@ -188,6 +188,27 @@ def test_a_peer_that_hangs_in_the_handshake_is_dropped(files: Path) -> None:
         daemon.waitFor("failed: ERR_TLS_HANDSHAKE_TIMEOUT")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_of_clients_with_certificates_resume(
+    version: ssl.TLSVersion, files: Path, pki: Pki
+) -> None:
+    (files / "client.pem").write_bytes(pki.client.cert + pki.client.key)
+    context = ssl.create_default_context(cadata=pki.ca.decode())
+    context.load_cert_chain(files / "client.pem")
+    context.maximum_version = version
+    session = None
+    with Twistd("nodetls", *CERTIFIED, "--ca=ca.pem", cwd=files) as daemon:
+        number = int(daemon.waitFor(LISTENING)[1])
+        for resumed in (False, True):
+            with socket.create_connection(("127.0.0.1", number), 20) as plain:
+                with context.wrap_socket(
+                    plain, server_hostname="localhost", session=session
+                ) as client:
+                    assert exchange(client, b"known") == b"known"
+                    assert client.session_reused is resumed
+                    session = client.session
+
+
 def test_ca_lets_in_whom_it_vouches_for_and_no_one_else(files: Path, pki: Pki) -> None:
     (files / "client.pem").write_bytes(pki.client.cert + pki.client.key)
     with Twistd("nodetls", *CERTIFIED, "--ca=ca.pem", cwd=files) as daemon:

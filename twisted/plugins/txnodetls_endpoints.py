@@ -4,6 +4,10 @@ The string C{nodetls:}, for C{serverFromString} and C{clientFromString}.
 Twisted imports this file to look for any endpoint: so it imports next to nothing itself.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from twisted.internet.interfaces import (
     IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpointStringParser,
@@ -18,12 +22,12 @@ from zope.interface import implementer
 class _Parser:
     prefix = "nodetls"
 
-    def parseStreamServer(self, reactor, *args, **kwargs):
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
         from txnodetls.twisted.strings import parseServer
 
         return parseServer(reactor, *args, **kwargs)
 
-    def parseStreamClient(self, reactor, *args, **kwargs):
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
         from txnodetls.twisted.strings import parseClient
 
         return parseClient(reactor, *args, **kwargs)

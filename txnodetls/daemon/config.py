@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION
-from txnodetls.context import makeContext
+from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.errors import NodeError
 from txnodetls.options import CONTEXT, LISTEN, SERVER, OptionTextError, fromText, readOptions
 from txnodetls.pki.throwaway import throwawayCertificate
@@ -32,6 +32,7 @@ from txnodetls.twisted.blame import wrongText
 
 __all__ = ["Config", "Options", "SwitchError", "readConfig"]
 
+NAME = "nodetls"
 PORT = 8443
 INTERFACE = "127.0.0.1"
 HANDSHAKE_TIMEOUT = 10_000
@@ -214,7 +215,14 @@ def _complete(options: dict[str, Any], interface: str) -> bytes | None:
 
 
 def _context(options: Mapping[str, Any], switches: Mapping[str, str]) -> Any:
+    read = readOptions(SERVER, options)
+    requestCert, rejectUnauthorized = bool(read.requestCert), read.rejectUnauthorized is not False
+
+    def sessionIdContext(made: SecureContext) -> bytes:
+        # Not by the command line, as Node's: daemons on several hosts may share sessions.
+        return defaultSessionIdContext(made, requestCert, rejectUnauthorized, NAME)
+
     try:
-        return makeContext(readOptions(SERVER, options).only(CONTEXT))
+        return makeContext(read.only(CONTEXT), sessionIdContext)
     except NodeError as error:
         raise SwitchError(wrongText(SERVER, switches, options, error), str(error)) from error

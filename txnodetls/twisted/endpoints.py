@@ -44,11 +44,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txnodetls.client import connect
-from txnodetls.context import contextFrom, makeContext
+from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError, missingArgs
 from txnodetls.net.lookup import isIP
 from txnodetls.net.socket import Socket
-from txnodetls.options import CONNECT, CONTEXT, readOptions
 from txnodetls.server import Server
 from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
@@ -255,9 +254,7 @@ class _Client:
         given = dict(options)
         if host and not isIP(host):
             given.setdefault("servername", host)
-        read = readOptions(CONNECT, given)
-        if given.get("secureContext") is None:
-            given["secureContext"] = makeContext(read.only(CONTEXT))
+        given["secureContext"] = contextFrom(given)
         self._reactor = reactor
         self._options = given
         self._timeout = timeout

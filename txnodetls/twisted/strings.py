@@ -22,17 +22,15 @@ from typing import Any
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
-from txnodetls.context import makeContext
+from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError
 from txnodetls.options import (
     CONNECT,
-    CONTEXT,
     LISTEN,
     SERVER,
     OptionTable,
     OptionTextError,
     fromText,
-    readOptions,
 )
 from txnodetls.options.text import number
 from txnodetls.twisted.blame import wrongText
@@ -133,7 +131,7 @@ def _options(table: OptionTable, texts: Mapping[str, str], more: Iterable[str]) 
             )
     options = fromText(table, texts)
     try:
-        options["secureContext"] = makeContext(readOptions(table, options).only(CONTEXT))
+        options["secureContext"] = contextFrom(options, isServer=table is SERVER)
     except NodeError as error:
         name = wrongText(table, texts, options, error)
         raise OptionTextError(f"option {name}: {error}", error.code) from error
