@@ -15,7 +15,7 @@ from txnodetls.openssl.areas import INPUT
 from txnodetls.streams.duplex import Duplex
 
 if TYPE_CHECKING:
-    from txnodetls.transports.carrier import Address, Carrier, Data
+    from txnodetls.transports.carrier import Carrier, Data
 
 __all__ = ["CarriedStream", "socketClosed"]
 
@@ -152,46 +152,3 @@ class CarriedStream(Duplex):
             sent = 0 if self._former is None else self._former.bytesWritten
             return sent + self._writeLength
         return self._carrier.bytesWritten + self._writeLength - self._writeHanded
-
-    @property
-    def _local(self) -> Address:
-        return {} if self._carrier is None else self._carrier.localAddress
-
-    @property
-    def _remote(self) -> Address:
-        carrier = self._carrier or self._former
-        return {} if carrier is None else carrier.remoteAddress
-
-    def address(self) -> Address:
-        """C{{'address', 'family', 'port'}} of the own side; empty where there is none."""
-        return self._local
-
-    @property
-    def localAddress(self) -> str | None:
-        """The own IP address; None when not connected, or where there is none."""
-        return self._local.get("address")
-
-    @property
-    def localPort(self) -> int | None:
-        """The own port; None when not connected, or where there is none."""
-        return self._local.get("port")
-
-    @property
-    def localFamily(self) -> str | None:
-        """C{'IPv4'} or C{'IPv6'}; None when not connected, or where there is none."""
-        return self._local.get("family")
-
-    @property
-    def remoteAddress(self) -> str | None:
-        """The peer's IP address, also after the end; None where there is none."""
-        return self._remote.get("address")
-
-    @property
-    def remotePort(self) -> int | None:
-        """The peer's port, also after the end; None where there is none."""
-        return self._remote.get("port")
-
-    @property
-    def remoteFamily(self) -> str | None:
-        """C{'IPv4'} or C{'IPv6'}, also after the end; None where there is none."""
-        return self._remote.get("family")

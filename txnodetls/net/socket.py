@@ -28,7 +28,7 @@ from txnodetls.net.connecting import Connecting, Route, connectArguments
 from txnodetls.net.idle import IdleTimer, duration
 from txnodetls.streams.duplex import Duplex
 from txnodetls.streams.states import OVER, WRITE_OPEN
-from txnodetls.transports.carrier import Carrier, Data
+from txnodetls.transports.carrier import Address, Carrier, Data
 from txnodetls.transports.tcp import SocketCarrier
 
 __all__ = ["Socket", "connect", "keepAliveSeconds"]
@@ -230,6 +230,51 @@ class Socket(CarriedStream):
     def bufferSize(self) -> int | None:
         """Deprecated: C{writableLength}, or None without a connection."""
         return None if self._carrier is None else self.writableLength
+
+    # addresses
+
+    @property
+    def _local(self) -> Address:
+        return {} if self._carrier is None else self._carrier.localAddress
+
+    @property
+    def _remote(self) -> Address:
+        carrier = self._carrier or self._former
+        return {} if carrier is None else carrier.remoteAddress
+
+    def address(self) -> Address:
+        """C{{'address', 'family', 'port'}} of the own side; empty where there is none."""
+        return self._local
+
+    @property
+    def localAddress(self) -> str | None:
+        """The own IP address; None when not connected, or where there is none."""
+        return self._local.get("address")
+
+    @property
+    def localPort(self) -> int | None:
+        """The own port; None when not connected, or where there is none."""
+        return self._local.get("port")
+
+    @property
+    def localFamily(self) -> str | None:
+        """C{'IPv4'} or C{'IPv6'}; None when not connected, or where there is none."""
+        return self._local.get("family")
+
+    @property
+    def remoteAddress(self) -> str | None:
+        """The peer's IP address, also after the end; None where there is none."""
+        return self._remote.get("address")
+
+    @property
+    def remotePort(self) -> int | None:
+        """The peer's port, also after the end; None where there is none."""
+        return self._remote.get("port")
+
+    @property
+    def remoteFamily(self) -> str | None:
+        """C{'IPv4'} or C{'IPv6'}, also after the end; None where there is none."""
+        return self._remote.get("family")
 
     # the end
 

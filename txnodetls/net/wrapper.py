@@ -24,7 +24,7 @@ class Duplex(CarriedStream):
 
     What is below is this stream's from now on: a transport gets it in place of its protocol, a
     stream is read and ended by it.  Goes wherever a socket goes: C{connect(socket=...)},
-    C{TLSSocket(...)}, C{server.emit('connection', ...)}.
+    C{TLSSocket(...)}, C{server.emit('connection', ...)}.  Like Node's it has no addresses.
 
     @param below: an C{ITransport}, or an object with the API of Node's Duplex.
     @param reactor: by default the one that C{below} has, or else the global one.
