@@ -4,9 +4,9 @@ Rules for all tests.
 No test hangs: each of its three phases ends after a limit, 60 seconds unless
 `@pytest.mark.timeLimit(seconds)` says otherwise.  A test waits in one of two
 places: in its own code (a subprocess, a socket), where an alarm can simply
-raise; or, under pytest-twisted, in the reactor, which runs in a greenlet of
-its own.  There an exception would end the reactor and with it every later
-test, so it is thrown into the test's greenlet from the reactor's next turn.
+raise; or, under pytest-twisted, for a Deferred, while the reactor runs in a
+greenlet of its own.  There an exception would end the reactor and with it
+every later test, so the Deferred is cancelled from the reactor's next turn.
 If there is no next turn (pytest-twisted runs plain functions inside of one),
 a second alarm raises where the code stands.  Where nothing helps (stuck in
 C), the process is ended with a traceback.
@@ -34,37 +34,58 @@ from tests.support import Pki, makePki
 TIME_LIMIT = 60.0
 
 
+def _awaited(waiting: greenlet.greenlet) -> Any:
+    """The Deferred that pytest-twisted waits for in a greenlet that is not running, or None."""
+    frame = waiting.gr_frame
+    while frame is not None:
+        if frame.f_code.co_name == "blockon_default":
+            return frame.f_locals["d"]
+        frame = frame.f_back
+    return None
+
+
 @contextlib.contextmanager
 def timeLimit(seconds: float, what: str) -> Iterator[None]:
-    """Within, `pytest.fail` is raised in the current greenlet after so many seconds."""
+    """Within, what is under way is ended after so many seconds, and has then failed."""
     testing = greenlet.getcurrent()
-    thrown = False
+    late = pytest.fail.Exception(f"{what} took longer than its time limit, {seconds:g} s")
+    expirations = 0
     over = False
 
-    def throw(failure: BaseException) -> None:
-        if not over:
-            testing.throw(failure)
+    def end() -> None:
+        if over:
+            return
+        deferred = _awaited(testing)
+        if deferred is None:
+            testing.throw(late)
+        else:
+            deferred.cancel()
 
     def expired(signum: int, frame: object) -> None:
-        nonlocal thrown
-        failure = pytest.fail.Exception(f"{what} took longer than its time limit, {seconds:g} s")
-        if greenlet.getcurrent() is testing or thrown:
-            raise failure
-        thrown = True
+        nonlocal expirations
+        expirations += 1
+        if greenlet.getcurrent() is testing or expirations > 1:
+            raise late
         from twisted.internet import reactor
 
-        reactor.callFromThread(throw, failure)  # type: ignore[attr-defined]
+        reactor.callFromThread(end)  # type: ignore[attr-defined]
 
     before = signal.signal(signal.SIGALRM, expired)
     signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
     faulthandler.dump_traceback_later(seconds + 20, exit=True, file=sys.__stderr__)
     try:
         yield
+    except BaseException as error:
+        if expirations and error is not late:
+            raise late from error
+        raise
     finally:
         over = True
         faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    if expirations:
+        raise late
 
 
 def _limited(item: pytest.Item, phase: str) -> contextlib.AbstractContextManager[None]:

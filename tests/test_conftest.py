@@ -52,6 +52,13 @@ def runTests(directory: Path, body: str, **environment: str) -> tuple[int, str]:
             "    await d",
             id="stuck in a callback",
         ),
+        pytest.param(
+            "@pytest_twisted.ensureDeferred\nasync def test_it():\n"
+            "    d = defer.Deferred(lambda d: None)\n"
+            "    reactor.callLater(0.6, d.callback, None)\n"
+            "    await d",
+            id="waiting for what is late",
+        ),
         pytest.param("def test_it(slowToEnd):\n    pass", id="in a fixture"),
     ],
 )
