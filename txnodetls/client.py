@@ -82,19 +82,22 @@ class ClientHandler(Handler):
             ),
         )
 
-    def secured(self, socket: TLSSocket) -> None:
+    def judge(self, socket: TLSSocket) -> bool:
         try:
             error = self._verdict(socket)
         except Exception as raised:
             socket.destroy(raised)
-            return
+            return False
         socket.authorized = error is None
         if error is not None:
             socket.authorizationError = getattr(error, "code", None) or str(error)
             if self._options.rejectUnauthorized is not False:
                 socket.destroy(error)
-                return
+                return False
         socket.secureConnecting = False
+        return True
+
+    def announce(self, socket: TLSSocket) -> None:
         socket._fire("secureConnect")
         socket._fire("secure")
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from txnodetls.openssl.areas import OUTPUT
+from txnodetls.protocol.engine import SLICE
+
 if TYPE_CHECKING:
     from txnodetls.socket import TLSSocket
 
@@ -23,61 +26,83 @@ BATCH: Final = 512 * 1024
 
 class Outbox:
     """
-    The gathered ciphertext of one connection.
+    The ciphertext that one connection, the owner, has to send in this turn.
 
-    @ivar spent: how much the present owner has sent in this turn; a
-        connection that has sent its share waits for the next turn.
+    It lies in the owner's engine until it is wanted: at the end of the turn,
+    when another connection becomes the owner, or when there is a slice of it.
+
+    @ivar spent: how much the owner has sent in this turn; a connection that
+        has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_length", "_owner", "spent")
+    __slots__ = ("_held", "_length", "_owner", "spent")
 
     def __init__(self) -> None:
         self._owner: TLSSocket | None = None
-        self._length = 0
+        self._held = 0  # plaintext encrypted since its engine was last drained
+        self._length = 0  # ciphertext in the shared area
         self.spent = 0
 
-    def gather(self, socket: TLSSocket) -> None:
-        """Take the ciphertext that C{socket}'s engine has ready."""
-        engine = socket._engine
-        if engine is None:
-            return
-        if self._owner is not socket:
-            if self._owner is None:
+    def note(self, socket: TLSSocket, length: int = 0) -> None:
+        """C{socket}'s engine may have something to send, of C{length} bytes of plaintext."""
+        owner = self._owner
+        if owner is not socket:
+            if owner is None:
                 socket._ticks.atEnd(self.endTurn)
             else:
                 self.flush()
             self._owner = socket
             self.spent = 0
-        # Sending may come back here: the carrier may itself be a TLS connection.
-        while self._owner is socket and (moved := engine.drain(self._length)):
-            self._length += moved
-            if self._length >= BATCH:
-                self._send(socket)
-                if self._owner is not socket:
-                    self.gather(socket)
-                    return
+        self._held += length
+        if self._held >= SLICE:
+            self._drain(socket)
 
     def flush(self) -> None:
         """
-        Send what is gathered.
+        Send all there is.
 
-        What one connection sends may be gathered again for the connection
-        that it stands on.
+        What one connection sends may become the output of the connection that
+        it stands on, which then is the owner.
         """
-        while self._length:
-            assert self._owner is not None
+        while self._owner is not None:
+            self._drain(self._owner)
+            if not self._length:
+                break
             self._send(self._owner)
 
     def endTurn(self) -> None:
-        """The turn is over: send what is gathered, and begin anew."""
+        """The turn is over: send all there is, and begin anew."""
         self.flush()
         self._owner = None
         self.spent = 0
 
     def flushFor(self, socket: TLSSocket) -> None:
-        """Send what is gathered, if it is C{socket}'s."""
+        """Send all there is, if it is C{socket}'s."""
         if self._owner is socket:
             self.flush()
+
+    def forget(self, socket: TLSSocket) -> None:
+        """Whatever C{socket}'s engine still holds is not sent; what was drained is."""
+        if self._owner is socket:
+            if self._length:
+                self._send(socket)
+            if self._owner is socket:
+                self._owner = None
+                self._held = 0
+
+    def _drain(self, socket: TLSSocket) -> None:
+        """Move ciphertext from the engine into the area; send it when it is a batch."""
+        self._held = 0
+        engine = socket._engine
+        while engine is not None:
+            room = OUTPUT.size - self._length
+            moved = engine.drain(self._length)
+            self._length += moved
+            if self._length >= BATCH:
+                self._send(socket)
+            if moved < room or self._owner is not socket:
+                return
+            engine = socket._engine
 
     def _send(self, socket: TLSSocket) -> None:
         length, self._length = self._length, 0

@@ -85,20 +85,24 @@ class ServerHandler(Handler):
         staple = server._askStaple if server.listenerCount("OCSPRequest") else None
         HelloQuestions(socket, socket._context, server._chooseContext, staple).start(event.hello)
 
-    def secured(self, socket: TLSSocket) -> None:
+    def judge(self, socket: TLSSocket) -> bool:
         server = self.server
+        if not server.requestCert:
+            return True
         engine = socket._engine
         assert engine is not None
-        if server.requestCert:
-            verdict = verdictOn(engine)
-            socket.authorized = verdict is None
-            socket.authorizationError = verdict
-            if verdict is not None and server.rejectUnauthorized:
-                socket.destroy()
-                return
+        verdict = verdictOn(engine)
+        socket.authorized = verdict is None
+        socket.authorizationError = verdict
+        if verdict is not None and server.rejectUnauthorized:
+            socket.destroy()
+            return False
+        return True
+
+    def announce(self, socket: TLSSocket) -> None:
         self._release(socket)
         socket._fire("secure")
-        server._fire("secureConnection", socket)
+        self.server._fire("secureConnection", socket)
 
     def truncated(self, socket: TLSSocket) -> None:
         socket.destroy()

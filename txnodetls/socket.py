@@ -78,9 +78,17 @@ class Handler(ABC):
     def begin(self, socket: TLSSocket) -> TLSEngine:
         """The first bytes have come, or the connection is made: make the engine."""
 
+    def judge(self, socket: TLSSocket) -> bool:
+        """
+        The handshake is done: may it go on?
+
+        @return: False if not; the socket has been destroyed then.
+        """
+        return True
+
     @abstractmethod
-    def secured(self, socket: TLSSocket) -> None:
-        """The handshake is done: give the verdict, emit what is to be emitted."""
+    def announce(self, socket: TLSSocket) -> None:
+        """The connection is secure: emit what is to be emitted."""
 
     @abstractmethod
     def truncated(self, socket: TLSSocket) -> None:
@@ -358,7 +366,7 @@ class TLSSocket(Inspection, Socket):
                     _ON_EVENT[type(event)](self, event)
                 engine = self._engine
             if engine is not None:
-                OUTBOX.gather(self)
+                OUTBOX.note(self)
                 if self._waiting is not None and self._secure:
                     self._writeWaiting()
         finally:
@@ -378,8 +386,10 @@ class TLSSocket(Inspection, Socket):
         if self.servername is None:
             name = queries.servername(engine.driver)
             self.servername = name.decode("latin-1") if name else False
+        if not self._handler.judge(self):
+            return
         self._secure = True
-        self._handler.secured(self)
+        self._handler.announce(self)
         if self._engine is None:
             return
         if self._waiting is not None:
@@ -409,7 +419,8 @@ class TLSSocket(Inspection, Socket):
             # An answer of the application's: the connection just ends.
             self.destroy(error)
             return
-        OUTBOX.gather(self)
+        OUTBOX.note(self)
+        OUTBOX.flushFor(self)
         if not self._secure:
             self.destroy(error)
             return
@@ -466,7 +477,7 @@ class TLSSocket(Inspection, Socket):
             sent = self._encryptSlices(engine, chunk)
         else:
             sent = length if not length or engine.send(chunk) else 0
-        OUTBOX.gather(self)
+        OUTBOX.note(self, sent)
         self._sent += sent
         if sent < length:
             if engine.sending is Sending.OPEN:
@@ -490,7 +501,7 @@ class TLSSocket(Inspection, Socket):
         for start in range(0, len(view), size):
             if not engine.send(view[start : start + size]):
                 return start
-            OUTBOX.gather(self)
+            OUTBOX.note(self, size)
         return len(view)
 
     def _writeWaiting(self) -> None:
@@ -509,13 +520,17 @@ class TLSSocket(Inspection, Socket):
             return
         if engine is not None:
             engine.shutdown()
-            OUTBOX.gather(self)
+            OUTBOX.note(self)
             OUTBOX.flushFor(self)
         self._carrier.end()
         callback()
 
     def _destroy(self, error: BaseException | None, callback: Callback) -> None:
-        OUTBOX.flushFor(self)
+        if self._secure:
+            OUTBOX.flushFor(self)
+        else:
+            # A peer that is refused gets nothing more, not even our Finished.
+            OUTBOX.forget(self)
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
@@ -561,7 +576,7 @@ class _Alone(Handler):
         context = options.secureContext
         self._context = makeContext(options.only(CONTEXT)) if context is None else context
 
-    def secured(self, socket: TLSSocket) -> None:
+    def announce(self, socket: TLSSocket) -> None:
         socket._fire("secure")
 
     def truncated(self, socket: TLSSocket) -> None:

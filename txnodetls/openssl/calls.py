@@ -153,11 +153,13 @@ class Driver:
         room = OUTPUT.size - offset
         length: int = _BIO_read(self._wbio, OUTPUT.pointer + offset, room)
         if length <= 0:
-            if self._outputGrown:
-                self._replaceOutput()
-            return 0
-        if length > _GROWN:
+            length = 0
+        elif length > _GROWN:
             self._outputGrown = True
+            return length
+        if self._outputGrown:
+            # Less came than there was room for: it is empty.
+            self._replaceOutput()
         return length
 
     def take(self) -> bytes:
@@ -213,6 +215,9 @@ class Driver:
             result = _SSL_read(ssl, _plain + got, _PLAIN_SIZE - got)
             if result > 0:
                 got += result
+                if result < RECORD and not self.pendingInput():
+                    self._shrinkInput(got)
+                    return bytes(_plainView[:got]), WANT_READ, False
                 if _PLAIN_SIZE - got >= RECORD:
                     continue
                 return bytes(_plainView[:got]), DONE, False
@@ -223,9 +228,13 @@ class Driver:
                         return bytes(_plainView[:got]), DONE, True
                     if self.pendingInput():
                         continue
-                if self._inputGrown and got < _GROWN and not self.pendingInput():
-                    self._replaceInput()
+                self._shrinkInput(got)
             return bytes(_plainView[:got]) if got else b"", outcome, False
+
+    def _shrinkInput(self, got: int) -> None:
+        """A burst is over: give back the memory that it took."""
+        if self._inputGrown and got < _GROWN and not self.pendingInput():
+            self._replaceInput()
 
     def sessionChanged(self) -> bool:
         """Whether the connection has another session than when last asked."""
