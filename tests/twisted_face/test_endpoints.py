@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.support import Pki, eventually, makePki, unusedPort
 from tests.twisted_face.pairs import Making, Recorder
 from txnodetls import NodeError, createSecureContext
 from txnodetls.errors import SystemCallError
+from txnodetls.options import UnknownOptionWarning
 from txnodetls.twisted.endpoints import ClientEndpoint, ServerEndpoint, wrapClient, wrapServer
 
 
@@ -131,6 +133,21 @@ def test_wrong_options_are_said_before_anything_listens_or_connects(end: Any, pk
     assert caught.value.code == "ERR_OSSL_X509_KEY_VALUES_MISMATCH"
     with pytest.raises(NodeError, match=r"options\.ciphers"):
         end(reactor, *where, {"ciphers": 7})
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_unknown_option_is_warned_about_once(pki: Pki) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", UnknownOptionWarning)
+        port = await listening(pki, cret=1)
+        client = await dialing(port, pki, severname=1).connect(Making())
+    assert [str(each.message).partition(" (")[0] for each in warned] == [
+        "unknown option 'cret'; did you mean 'cert'?",
+        "unknown option 'severname'; did you mean 'servername'?",
+    ]
+    assert {each.filename for each in warned} == {__file__}
+    await ended(client)
+    await port.stopListening()
 
 
 def test_the_endpoints_provide_their_interfaces(pki: Pki) -> None:

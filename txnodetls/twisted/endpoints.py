@@ -48,6 +48,7 @@ from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError, missingArgs
 from txnodetls.net.lookup import isIP
 from txnodetls.net.socket import Socket
+from txnodetls.options import CONNECT, SERVER, Options, encodeALPN, readOptions
 from txnodetls.server import Server
 from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
@@ -97,8 +98,8 @@ class ServerEndpoint:
     ) -> None:
         self._reactor = reactor
         self._where = where
-        context = contextFrom(options or {}, isServer=True)
-        self._options = {**(options or {}), "secureContext": context}
+        read = readOptions(SERVER, options or {})
+        self._options = read | {"secureContext": contextFrom(read, isServer=True)}
         Server(self._options, reactor=reactor)  # what else is wrong is said now, too
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -115,11 +116,6 @@ class ServerEndpoint:
         return port.start()
 
     def _server(self, factory: IProtocolFactory) -> Server:
-        options = self._options
-        protocols = protocolsOf(factory, options)
-        if protocols is not None:
-            options = {**options, "ALPNProtocols": protocols}
-
         def secured(socket: TLSSocket) -> None:
             try:
                 _adapt(socket, factory)
@@ -128,9 +124,16 @@ class ServerEndpoint:
             except Exception:
                 log.failure("{factory} failed; its connection is closed", factory=factory)
 
+        options = _negotiating(self._options, factory)
         server = Server(options, secured, reactor=self._reactor)
         server.on("tlsClientError", handshakeFailed)
         return server
+
+
+def _negotiating(options: Options, factory: IProtocolFactory) -> Options:
+    """The options with the protocols that the factory asks for, where they name none."""
+    protocols = protocolsOf(factory, options)
+    return options if protocols is None else options | {"ALPNProtocols": encodeALPN(protocols)}
 
 
 def _adapt(socket: TLSSocket, factory: IProtocolFactory) -> IProtocol:
@@ -251,17 +254,11 @@ class _Client:
     def __init__(
         self, reactor: Any, options: Mapping[str, Any], host: str | None, timeout: float
     ) -> None:
-        given = dict(options)
-        if host and not isIP(host):
-            given.setdefault("servername", host)
-        given["secureContext"] = contextFrom(given)
+        named = {"servername": host} if host and not isIP(host) else {}
+        read = readOptions(CONNECT, {**named, **options})
         self._reactor = reactor
-        self._options = given
+        self._options = read | {"secureContext": contextFrom(read)}
         self._timeout = timeout
-
-    def _optionsFor(self, factory: IProtocolFactory) -> dict[str, Any]:
-        protocols = protocolsOf(factory, self._options)
-        return self._options if protocols is None else {**self._options, "ALPNProtocols": protocols}
 
 
 @implementer(IStreamClientEndpoint)
@@ -299,7 +296,9 @@ class ClientEndpoint(_Client):
         """
         attempt = _Attempt(self._reactor, protocolFactory, self._timeout)
         try:
-            attempt.watch(connect(self._optionsFor(protocolFactory), reactor=self._reactor))
+            attempt.watch(
+                connect(_negotiating(self._options, protocolFactory), reactor=self._reactor)
+            )
         except Exception:
             attempt.fail(Failure())
         return attempt.result
@@ -362,7 +361,7 @@ class _WrappedClient(_Client):
             try:
                 below = Socket(reactor=self._reactor)
                 below._adopt(carrier)
-                options = {**self._optionsFor(protocolFactory), "socket": below}
+                options = _negotiating(self._options, protocolFactory) | {"socket": below}
                 attempt.watch(connect(options, reactor=self._reactor))
             except Exception:
                 carrier.abort()
