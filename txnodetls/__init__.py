@@ -23,12 +23,12 @@ from txnodetls.alpn import convertALPNProtocols
 from txnodetls.client import connect
 from txnodetls.context import SecureContext, createSecureContext, getCiphers
 from txnodetls.errors import NodeError
+from txnodetls.net import Duplex
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
 from txnodetls.socket import TLSSocket
-from txnodetls.net import Duplex
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITransport

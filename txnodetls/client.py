@@ -22,7 +22,6 @@ from txnodetls.constants import DEFAULT_MIN_DH_SIZE
 from txnodetls.context import makeContext
 from txnodetls.errors import (
     Blame,
-    CertificateError,
     NodeError,
     Phase,
     invalidArgType,
@@ -83,6 +82,11 @@ class ClientHandler(Handler):
         )
 
     def judge(self, socket: TLSSocket) -> bool:
+        tooSmall = self._tooSmall(socket)
+        if tooSmall is not None:
+            socket._fire("error", tooSmall)
+            socket.destroy()
+            return False
         try:
             error = self._verdict(socket)
         except Exception as raised:
@@ -124,9 +128,6 @@ class ClientHandler(Handler):
         engine = socket._engine
         assert engine is not None
         driver = engine.driver
-        small = self._tooSmall(socket)
-        if small is not None:
-            raise small
         result = queries.verifyResult(driver)
         if queries.peerCertificate(driver) is None:
             # A server without a certificate has proved itself by the key that
@@ -171,11 +172,12 @@ class ClientHandler(Handler):
         if cipher is None or not cipher["name"].startswith("DHE-"):
             return None
         bits = (socket.getEphemeralKeyInfo() or {}).get("size")
-        minimum = int(self._options.minDHSize or DEFAULT_MIN_DH_SIZE)
+        minimum = self._options.minDHSize or DEFAULT_MIN_DH_SIZE
         if bits is None or bits >= minimum:
             return None
+        # The number in the text is Node's, whatever minDHSize says.
         return NodeError(
-            f"DH parameter size {bits} is less than {minimum}",
+            f"DH parameter size {bits} is less than 2048",
             "ERR_TLS_DH_PARAM_SIZE",
             blame=Blame.PEER,
             phase=Phase.HANDSHAKING,
@@ -202,9 +204,7 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
     context = options.secureContext
     if context is None:
         context = makeContext(options.only(CONTEXT))
-    socket = TLSSocket(
-        stream, options, handler=ClientHandler(options, context), reactor=reactor
-    )
+    socket = TLSSocket(stream, options, handler=ClientHandler(options, context), reactor=reactor)
     if callback is not None:
         socket.once("secureConnect", callback)
     if options.session:

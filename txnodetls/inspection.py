@@ -150,9 +150,7 @@ class Inspection:
         driver = self._driver()
         return None if driver is None else queries.sessionReused(driver)
 
-    def exportKeyingMaterial(
-        self, length: int, label: str, context: bytes | None = None
-    ) -> bytes:
+    def exportKeyingMaterial(self, length: int, label: str, context: bytes | None = None) -> bytes:
         """
         Keying material for use outside of TLS (RFC 5705, RFC 8446 section 7.5).
 

@@ -25,9 +25,7 @@ class ISecureContext(Interface):
     number of connections, and never changed afterwards.
     """
 
-    native = Attribute(
-        "The pyOpenSSL SSL.Context that every connection of this context shares."
-    )
+    native = Attribute("The pyOpenSSL SSL.Context that every connection of this context shares.")
     options = Attribute("The validated options it was made from (read only).")
     ownCertificates = Attribute(
         "A sequence of (leaf, chain): DER bytes of each own certificate and a tuple of DER bytes."
@@ -108,9 +106,7 @@ class ISessionStore(Interface):
 class IOCSPResponder(Interface):
     """Where a server gets OCSP staples from."""
 
-    def respond(
-        certificate: bytes, issuer: bytes | None
-    ) -> Awaitable[bytes | None] | bytes | None:
+    def respond(certificate: bytes, issuer: bytes | None) -> Awaitable[bytes | None] | bytes | None:
         """
         The DER of the OCSP response for certificate, or None for no staple.
 

@@ -62,7 +62,9 @@ def serverPsk(
 
     @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE} or C{ERR_INVALID_ARG_VALUE}.
     """
-    answer = refuseAsynchronous("pskCallback", callback(socket, identity.decode("utf-8", "replace")))
+    answer = refuseAsynchronous(
+        "pskCallback", callback(socket, identity.decode("utf-8", "replace"))
+    )
     if answer is None:
         return None
     psk = answer.get("psk") if isinstance(answer, Mapping) else answer

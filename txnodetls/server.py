@@ -28,12 +28,12 @@ from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
 from txnodetls.openssl import queries
 from txnodetls.openssl.failures import verifyErrorCode
-from txnodetls.options import CONTEXT, SERVER, Options, readOptions
+from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
-from txnodetls.protocol.engine import EngineSettings, TLSEngine
+from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions
-from txnodetls.socket import Handler, TLSSocket, verifyMode
+from txnodetls.socket import Handler, TLSSocket
 
 __all__ = ["Server", "createServer"]
 

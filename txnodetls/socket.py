@@ -49,10 +49,10 @@ from txnodetls.net.wrapper import takeCarrier
 from txnodetls.openssl import queries
 from txnodetls.options import CONTEXT, SOCKET, Options, readOptions
 from txnodetls.outbox import OUTBOX
+from txnodetls.pki.issuers import findIssuer
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, verifyMode
 from txnodetls.protocol.states import Sending
-from txnodetls.pki.issuers import findIssuer
 from txnodetls.psk import clientPsk, serverPsk
 from txnodetls.questions import HelloQuestions
 
@@ -185,9 +185,7 @@ class TLSSocket(Inspection, Socket):
     def _wrap(self, below: Any) -> None:
         """Stand on another socket, stream or transport; it is closed with this one."""
         # Another TLSSocket is a stream to stand on, and not a source of its carrier.
-        carrier, early = takeCarrier(
-            below, self._ticks.reactor, whole=isinstance(below, TLSSocket)
-        )
+        carrier, early = takeCarrier(below, self._ticks.reactor, whole=isinstance(below, TLSSocket))
         if not ITransport.providedBy(below):
             self._parent = below
         self._adopt(carrier)
@@ -215,7 +213,9 @@ class TLSSocket(Inspection, Socket):
         if not isinstance(name, str):
             raise invalidArgType("name", "of type string", name)
         if self._isServer:
-            raise NodeError("Cannot issue SNI from a TLS server-side socket", "ERR_TLS_SNI_FROM_SERVER")
+            raise NodeError(
+                "Cannot issue SNI from a TLS server-side socket", "ERR_TLS_SNI_FROM_SERVER"
+            )
         try:
             self._servernameToSend = name.encode("ascii")
         except UnicodeEncodeError:
@@ -491,7 +491,7 @@ class TLSSocket(Inspection, Socket):
             self._onDrained = callback
             return False
         if OUTBOX.spent > _TURN_SHARE:
-            self._ticks.immediate(callback)
+            self._ticks.immediate(callback, None)
             return False
         return True
 
@@ -511,7 +511,7 @@ class TLSSocket(Inspection, Socket):
         chunk, callback = self._waiting
         self._waiting = None
         if self._encrypt(engine, chunk, callback):
-            callback()
+            callback(None)
 
     def _final(self, callback: Callback) -> None:
         engine = self._engine
@@ -523,7 +523,7 @@ class TLSSocket(Inspection, Socket):
             OUTBOX.note(self)
             OUTBOX.flushFor(self)
         self._carrier.end()
-        callback()
+        callback(None)
 
     def _destroy(self, error: BaseException | None, callback: Callback) -> None:
         if self._secure:
@@ -645,7 +645,7 @@ def _reactorOf(below: Any) -> Any:
     return getattr(below, "reactor", None) if ticks is None else ticks.reactor
 
 
-_ON_EVENT: Final = {
+_ON_EVENT: Final[dict[type[events.Event], Callable[[TLSSocket, Any], None]]] = {
     events.ClientHelloReceived: TLSSocket._onHello,
     events.HandshakeCompleted: TLSSocket._onCompleted,
     events.SessionIssued: TLSSocket._onSession,

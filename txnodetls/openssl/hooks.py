@@ -30,7 +30,7 @@ __all__ = ["Hooked", "enable", "register", "unregister"]
 class Hooked(Protocol):
     """What a connection answers to the trampolines."""
 
-    def hookALPN(self, offered: bytes) -> bytes | None | bool:
+    def hookALPN(self, offered: bytes) -> bytes | bool | None:
         """
         Choose a protocol.
 

@@ -38,6 +38,7 @@ from OpenSSL import SSL
 
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.openssl import calls, hooks, queries
+from txnodetls.openssl.areas import INPUT
 from txnodetls.openssl.failures import connectionError
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
@@ -197,7 +198,7 @@ class TLSEngine:
             else:
                 self._handshake()
         elif receiving is Receiving.HELLO or receiving is Receiving.ASKING:
-            self._hold(calls.INPUT.view[:length] if data is None else data)
+            self._hold(INPUT.view[:length] if data is None else data)
 
     def _hold(self, data: bytes | memoryview) -> None:
         parser = self._parser
@@ -393,7 +394,7 @@ class TLSEngine:
 
     # -- what the trampolines ask (see txnodetls.openssl.hooks)
 
-    def hookALPN(self, offered: bytes) -> bytes | None | bool:
+    def hookALPN(self, offered: bytes) -> bytes | bool | None:
         settings = self._settings
         names = splitALPN(offered)
         if settings.chooseALPN is not None:
