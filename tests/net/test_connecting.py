@@ -79,6 +79,7 @@ def test_keyword_arguments_win_over_the_mapping() -> None:
         ({"port": 1, "autoSelectFamilyAttemptTimeout": 1.5}, "ERR_OUT_OF_RANGE", "The value"),
         ({"port": 1, "autoSelectFamilyAttemptTimeout": "1"}, "ERR_INVALID_ARG_TYPE", "The"),
         ({"port": 1, "host": 5}, "ERR_INVALID_ARG_TYPE", 'The "options.host" property'),
+        ({"port": 1, "host": "a\0b"}, "ERR_INVALID_ARG_VALUE", "The property 'options.host'"),
         ({"port": 1, "family": 7}, "ERR_INVALID_ARG_VALUE", "The property 'options.family'"),
         ({"port": 1, "hints": 4096}, "ERR_INVALID_ARG_VALUE", "The argument 'hints'"),
     ],
@@ -403,3 +404,32 @@ async def test_a_lookup_may_be_a_coroutine(loggedErrors: Any) -> None:
     await happened(client, "connect")
     client.destroy()
     await service.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("..", "ENOTFOUND"),
+        ("\ud800", "ENOTFOUND"),
+        ("x" * 64 + ".test", "ENOTFOUND"),
+        ("x" * 300, "EINVAL"),
+    ],
+)
+@ensureDeferred
+async def test_a_name_that_cannot_be_asked_for_fails_all_the_same(host: str, code: str) -> None:
+    client = net.connect({"port": 1, "host": host})
+    error = (await happened(client, "error"))[0]
+    assert (error.code, error.syscall) == (code, "getaddrinfo")
+    server = net.createServer().listen(0, host)
+    assert (await happened(server, "error"))[0].code == code
+    await closed(client)
+
+
+@pytest.mark.parametrize("path", ["/run/a\0b", "/" + "x" * 300, "\ud800"])
+@ensureDeferred
+async def test_what_cannot_be_a_path_is_refused_and_not_cut_off(path: str) -> None:
+    client = net.connect(path)
+    assert (await happened(client, "error"))[0].code == "EINVAL"
+    server = net.createServer().listen(path)
+    assert (await happened(server, "error"))[0].code == "EINVAL"
+    await closed(client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,17 @@ async def test_a_unix_server_has_its_path_for_an_address(tmp_path: Path) -> None
     assert error.message == f"listen EADDRINUSE: address already in use {path}"
     await closed(server)
     assert not os.path.exists(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has such names")
+@ensureDeferred
+async def test_a_name_without_a_file_is_a_unix_server_too() -> None:
+    name = f"\0txnodetls-{os.getpid()}"
+    server = net.createServer(echo).listen({"path": name, "writableAll": True})
+    await happened(server, "listening")
+    assert server.address() == name
+    await echoes(name)
+    await closed(server)
 
 
 @ensureDeferred

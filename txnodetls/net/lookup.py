@@ -67,6 +67,7 @@ _FAILURES = {
     socket.EAI_MEMORY: ("EAI_MEMORY", -3006),
 }
 _NOT_FOUND = ("ENOTFOUND", -3008)
+_LONGEST_NAME = 253
 
 _ZONE = re.compile(r"%[0-9A-Za-z.:-]+\Z")
 _NUMBER = re.compile(r"\s*(?:\+?\d+|0[xX][0-9a-fA-F]+)\s*\Z")
@@ -138,18 +139,38 @@ def lookup(reactor: Any, host: object, family: object, hints: object, answer: An
     """
     if not isinstance(host, str):
         raise invalidArgType("options.host", "of type string", host)
+    if "\0" in host:
+        raise invalidArgValue("options.host", host, "must be a string without null bytes")
     if family is None:
         family = 0
     if family not in _FAMILIES or isinstance(family, bool):
         raise invalidArgValue("options.family", family, "must be one of: 0, 4, 6")
     if not isinstance(hints, int) or hints & ~(V4MAPPED | ALL | ADDRCONFIG):
         raise invalidArgValue("hints", hints)
+    impossible = _impossible(host)
+    if impossible is not None:
+        reactor.callLater(0, answer, _failure(host, impossible), None)
+        return
     resolver = getattr(reactor, "nameResolver", None)
     if resolver is None or hints not in (0, ADDRCONFIG):
         _askThread(reactor, host, int(family), hints, answer)
     else:
         receiver = _Receiver(host, answer)
         resolver.resolveHostName(receiver, host, 0, _TYPES[int(family)], "TCP")
+
+
+def _impossible(host: str) -> tuple[str, int] | None:
+    """
+    Why no resolver can be asked for this name.
+
+    Python encodes names by IDNA before it asks anyone; where that fails Twisted's resolver
+    never answers at all.
+    """
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return _NOT_FOUND if len(host) <= _LONGEST_NAME else ("EINVAL", -errno.EINVAL)
+    return None
 
 
 @implementer(IResolutionReceiver)
@@ -213,8 +234,3 @@ def _failure(host: str, what: tuple[str, int]) -> SystemCallError:
         blame=Blame.CONFIGURATION,
         phase=Phase.CONNECTING,
     )
-
-
-def noSuchHost(error: OSError) -> bool:
-    """Whether a failed C{bind} or C{connect} was given something that is no address."""
-    return error.errno in (errno.EAFNOSUPPORT, socket.EAI_NONAME)

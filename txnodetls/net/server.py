@@ -38,7 +38,7 @@ from txnodetls.streams.emitter import EventEmitter
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier
 from txnodetls.transports.listening import CarrierFactory, SocketPort, adopt, bindTCP, bindUNIX
-from txnodetls.transports.tcp import fits
+from txnodetls.transports.tcp import fits, numberOf
 
 __all__ = ["Server", "createServer"]
 
@@ -200,7 +200,8 @@ class Server(EventEmitter):
         try:
             if fits(self._reactor):
                 sock = bindUNIX(path, backlog, mode)
-                self._opened(SocketPort(sock, self._reactor, self._admit, os.path.abspath(path)))
+                file = None if path.startswith("\0") else os.path.abspath(path)
+                self._opened(SocketPort(sock, self._reactor, self._admit, file))
             else:
                 factory = CarrierFactory(self._reactor, self._admit)
                 self._opened(self._reactor.listenUNIX(path, factory, backlog, mode or 0o666))
@@ -237,10 +238,9 @@ class Server(EventEmitter):
 
     def _failLater(self, error: Any, host: str | None, port: int | None) -> None:
         cause = error.socketError if isinstance(error, CannotListenError) else error
-        number = getattr(cause, "errno", None)
         if not isinstance(error, NodeError):
             told = socketError(
-                number or errno.EINVAL,
+                numberOf(cause) if isinstance(cause, OSError) else errno.EINVAL,
                 "listen",
                 host,
                 port or None,

@@ -25,7 +25,7 @@ from txnodetls.errors import Blame, Phase, SystemCallError, socketError
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.plain import TransportCarrier
-from txnodetls.transports.tcp import SocketCarrier, fits
+from txnodetls.transports.tcp import SocketCarrier, checkedPath, fits, numberOf
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -113,7 +113,7 @@ class SocketAttempt:
         except _BindFailed as failed:
             return target.error(failed.number, "bind")
         except OSError as error:
-            return target.error(error.errno or errno.EADDRNOTAVAIL)
+            return target.error(numberOf(error))
         if number not in (0, errno.EINPROGRESS, errno.EINTR):
             return target.error(number)
         self._reactor.addWriter(self)
@@ -123,12 +123,12 @@ class SocketAttempt:
         """Bind if that is asked for; the address to connect to."""
         target = self._target
         if target.port is None:
-            return target.host
+            return checkedPath(target.host)
         if target.bound:
             try:
                 sock.bind(_resolved(*target.binding))
             except OSError as error:
-                raise _BindFailed(error.errno) from None
+                raise _BindFailed(numberOf(error)) from None
         return _resolved(target.host, target.port)
 
     def cancel(self) -> None:
@@ -182,9 +182,9 @@ class SocketAttempt:
 
 
 class _BindFailed(Exception):
-    def __init__(self, number: int | None) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__()
-        self.number = number or errno.EADDRNOTAVAIL
+        self.number = number
 
 
 def _resolved(host: str, port: int) -> Any:

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier
 from txnodetls.transports.plain import TransportCarrier
-from txnodetls.transports.tcp import SocketCarrier, addressOf
+from txnodetls.transports.tcp import SocketCarrier, addressOf, checkedPath
 
 __all__ = ["CarrierFactory", "SocketPort", "adopt", "bindTCP", "bindUNIX"]
 
@@ -90,10 +90,10 @@ def bindUNIX(path: str, backlog: int, mode: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
-            sock.bind(path)
+            sock.bind(checkedPath(path))
         except FileNotFoundError as error:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
-        if mode:
+        if mode and not path.startswith("\0"):
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | mode)
         sock.listen(backlog)
     except OSError:

@@ -48,7 +48,7 @@ from txnodetls.openssl.areas import INPUT, OUTPUT
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
 
-__all__ = ["SocketCarrier", "addressOf", "fits"]
+__all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
 _INPUT = INPUT.view
 _OUTPUT = OUTPUT.view
@@ -89,6 +89,29 @@ def addressOf(family: int, name: Any) -> Address:
                 host = f"{host}%{scope}"
         return {"address": host, "family": "IPv6", "port": port}
     return {}
+
+
+def checkedPath(path: str) -> str:
+    """
+    The path of a UNIX socket; one that begins with NUL is a name without a file (Linux).
+
+    @raise OSError: C{EINVAL}: it cannot be a path, or there is another NUL in it, at which the
+        kernel would cut it off.
+    """
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeError:
+        encoded = b"\0\0"
+    if b"\0" in encoded[1:]:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return path
+
+
+def numberOf(error: OSError) -> int:
+    """The C{errno} of a failed call; C{EINVAL} where Python refused the address itself."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return errno.EINVAL
+    return error.errno
 
 
 class _Sending(Enum):
