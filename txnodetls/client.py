@@ -203,7 +203,7 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
     _checkName(options, stream)
     context = options.secureContext
     if context is None:
-        context = makeContext(options.only(CONTEXT))
+        context = makeContext(options.only(CONTEXT), isServer=False)
     socket = TLSSocket(stream, options, handler=ClientHandler(options, context), reactor=reactor)
     if callback is not None:
         socket.once("secureConnect", callback)

@@ -10,18 +10,26 @@ connections, because there is one thread, and it is empty between the turns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from txnodetls.openssl.areas import OUTPUT
-from txnodetls.protocol.engine import SLICE
+from txnodetls.protocol.engine import SLICE, TLSEngine
+from txnodetls.streams.ticks import TickQueue
 
-if TYPE_CHECKING:
-    from txnodetls.socket import TLSSocket
-
-__all__ = ["OUTBOX", "Outbox"]
+__all__ = ["OUTBOX", "Outbox", "Sender"]
 
 # Ciphertext gathered for one send.
 BATCH: Final = 512 * 1024
+
+
+class Sender(Protocol):
+    """A connection, as far as its output goes: a TLSSocket."""
+
+    _engine: TLSEngine | None
+    _ticks: TickQueue
+
+    def _sendArea(self, length: int) -> None:
+        """Send the first C{length} bytes of the shared output area."""
 
 
 class Outbox:
@@ -38,12 +46,12 @@ class Outbox:
     __slots__ = ("_held", "_length", "_owner", "spent")
 
     def __init__(self) -> None:
-        self._owner: TLSSocket | None = None
+        self._owner: Sender | None = None
         self._held = 0  # plaintext encrypted since its engine was last drained
         self._length = 0  # ciphertext in the shared area
         self.spent = 0
 
-    def note(self, socket: TLSSocket, length: int = 0) -> None:
+    def note(self, socket: Sender, length: int = 0) -> None:
         """C{socket}'s engine may have something to send, of C{length} bytes of plaintext."""
         owner = self._owner
         if owner is not socket:
@@ -76,12 +84,12 @@ class Outbox:
         self._owner = None
         self.spent = 0
 
-    def flushFor(self, socket: TLSSocket) -> None:
+    def flushFor(self, socket: Sender) -> None:
         """Send all there is, if it is C{socket}'s."""
         if self._owner is socket:
             self.flush()
 
-    def forget(self, socket: TLSSocket) -> None:
+    def forget(self, socket: Sender) -> None:
         """Whatever C{socket}'s engine still holds is not sent; what was drained is."""
         if self._owner is socket:
             if self._length:
@@ -90,7 +98,7 @@ class Outbox:
                 self._owner = None
                 self._held = 0
 
-    def _drain(self, socket: TLSSocket) -> None:
+    def _drain(self, socket: Sender) -> None:
         """Move ciphertext from the engine into the area; send it when it is a batch."""
         self._held = 0
         engine = socket._engine
@@ -104,7 +112,7 @@ class Outbox:
                 return
             engine = socket._engine
 
-    def _send(self, socket: TLSSocket) -> None:
+    def _send(self, socket: Sender) -> None:
         length, self._length = self._length, 0
         self.spent += length
         socket._sendArea(length)

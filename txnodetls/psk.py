@@ -11,13 +11,10 @@ Source: https://nodejs.org/api/tls.html#pre-shared-keys, RFC 4279, RFC 8446 sect
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from txnodetls.answers import refuseAsynchronous
 from txnodetls.errors import invalidArgType, invalidArgValue
-
-if TYPE_CHECKING:
-    from txnodetls.socket import TLSSocket
 
 __all__ = ["clientPsk", "serverPsk"]
 
@@ -54,12 +51,11 @@ def clientPsk(
     return name, bytes(psk)
 
 
-def serverPsk(
-    callback: Callable[[TLSSocket, str], Any], socket: TLSSocket, identity: bytes
-) -> bytes | None:
+def serverPsk(callback: Callable[[Any, str], Any], socket: object, identity: bytes) -> bytes | None:
     """
     The key of a client's identity, or None where there is none.
 
+    @param socket: what the callback gets first: the TLSSocket.
     @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE} or C{ERR_INVALID_ARG_VALUE}.
     """
     answer = refuseAsynchronous(

@@ -15,22 +15,33 @@ Source: https://nodejs.org/api/tls.html#tlscreateserveroptions-secureconnectionl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from txnodetls.answers import ask
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.interfaces import ISecureContext
 from txnodetls.pki.issuers import findIssuer
+from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import Answer
 
-if TYPE_CHECKING:
-    from txnodetls.protocol.clienthello import ClientHello
-    from txnodetls.socket import TLSSocket
-
-__all__ = ["HelloQuestions"]
+__all__ = ["Asked", "HelloQuestions"]
 
 SNICallback = Callable[..., Any]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
+
+
+class Asked(Protocol):
+    """Whose ClientHello it is: a TLSSocket."""
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether it is gone."""
+
+    def destroy(self, error: BaseException | None = None) -> Any:
+        """Close it at once."""
+
+    def _resume(self, answer: Answer) -> None:
+        """Go on with the handshake."""
 
 
 class HelloQuestions:
@@ -47,7 +58,7 @@ class HelloQuestions:
 
     def __init__(
         self,
-        socket: TLSSocket,
+        socket: Asked,
         context: Any,
         sniCallback: SNICallback | None,
         askStaple: StapleHook | None,

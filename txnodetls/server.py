@@ -11,9 +11,7 @@ Source: https://nodejs.org/api/tls.html#class-tlsserver
 
 from __future__ import annotations
 
-import hashlib
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -22,7 +20,7 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
-from txnodetls.context import SecureContext, makeContext
+from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
 from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
@@ -101,6 +99,8 @@ class ServerHandler(Handler):
 
     def announce(self, socket: TLSSocket) -> None:
         self._release(socket)
+        # From here on the socket answers for itself.
+        socket.removeListener("error", _ignore)
         socket._fire("secure")
         self.server._fire("secureConnection", socket)
 
@@ -124,13 +124,12 @@ class ServerHandler(Handler):
         self.server._fire("keylog", line, socket)
 
     def _release(self, socket: TLSSocket) -> bool:
-        """The server answers for this socket no more; whether it did until now."""
+        """The time of the handshake is over; whether it was still running."""
         timer = self.timers.pop(socket, None)
         if timer is None:
             return False
         if timer.active():
             timer.cancel()
-        socket.removeListener("error", _ignore)
         return True
 
     def _timedOut(self, socket: TLSSocket) -> None:
@@ -180,7 +179,7 @@ class Server(NetServer):
         if callable(options):
             options, secureConnectionListener = None, options
         given = readOptions(SERVER, options, more)
-        self.requestCert = given.requestCert is True
+        self.requestCert = bool(given.requestCert)
         self.rejectUnauthorized = given.rejectUnauthorized is not False
         self._contexts: list[tuple[re.Pattern[str], Any, str]] = []
         self._sniCallback: Callable[..., Any] | None = given.SNICallback
@@ -256,16 +255,8 @@ class Server(NetServer):
         return makeContext(options.only(CONTEXT), self._sessionIdContext)
 
     def _sessionIdContext(self, context: SecureContext) -> bytes:
-        """
-        What this server's sessions are bound to, where the options do not say.
-
-        As in Node the program's arguments; and beside them all that decides
-        what a session proves about its client.
-        """
-        digest = hashlib.sha1("\0".join(sys.argv).encode("utf-8", "surrogateescape"))
-        digest.update(bytes((self.requestCert, self.rejectUnauthorized)))
-        digest.update(context.trustDigest)
-        return digest.hexdigest()[:32].encode("ascii")
+        """What this server's sessions are bound to, where the options do not say."""
+        return defaultSessionIdContext(context, self.requestCert, self.rejectUnauthorized)
 
     def _chooseContext(self, servername: str, callback: Callable[..., None]) -> Any:
         if self._sniCallback is not None:

@@ -100,7 +100,8 @@ def _ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
 
 
 @ffi.callback(
-    "int (*)(SSL *, unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)",
+    "int (*)(SSL *, unsigned char **, unsigned char *, "
+    "const unsigned char *, unsigned int, void *)",
     error=lib.SSL_TLSEXT_ERR_ALERT_FATAL,
 )
 def _alpn(ssl: Any, out: Any, outLength: Any, offered: Any, length: int, _arg: Any) -> int:

@@ -174,7 +174,7 @@ def ticketOf(serialised: bytes) -> bytes | None:
 
 def sessionIdOf(serialised: bytes) -> bytes | None:
     """The session id inside a serialised session: its fourth element."""
-    tag, body, _ = _element(serialised, 0)
+    _, body, _ = _element(serialised, 0)
     offset = 0
     for _index in range(3):
         _, _, offset = _element(body, offset)
@@ -182,7 +182,7 @@ def sessionIdOf(serialised: bytes) -> bytes | None:
 
 
 def _sessionField(serialised: bytes, number: int) -> bytes | None:
-    tag, body, _ = _element(serialised, 0)
+    _, body, _ = _element(serialised, 0)
     offset = 0
     while offset < len(body):
         tag, value, offset = _element(body, offset)
