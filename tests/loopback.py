@@ -1,0 +1,210 @@
+"""
+Servers and clients of this package on the loopback, and what is left of them afterwards.
+
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(ALPNProtocols=["h2"])
+        client = await loopback.secure(server)
+
+All that was opened is closed at the end, and waited for.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from OpenSSL import SSL
+from twisted.internet import error, reactor
+
+import txnodetls as tls
+from tests.support import Pki, eventually, happened
+from txnodetls.openssl.calls import Driver
+from txnodetls.protocol.engine import TLSEngine
+from txnodetls.transports.tcp import SocketCarrier
+
+__all__ = ["Census", "Loopback", "Received", "describe", "echo", "until"]
+
+PATIENCE = 10.0
+"""Seconds for things that take milliseconds."""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition is true; not for ever."""
+    waiting = eventually(condition)
+    waiting.addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
+    await waiting
+
+
+def describe(socket: Any) -> dict[str, Any]:
+    """What a socket knows of its connection, as long as that is open."""
+    return {
+        "protocol": socket.getProtocol(),
+        "cipher": socket.getCipher()["standardName"],
+        "alpn": socket.alpnProtocol,
+        "servername": socket.servername,
+        "authorized": socket.authorized,
+        "authorizationError": socket.authorizationError,
+        "reused": socket.isSessionReused(),
+        "finished": socket.getFinished().hex(),
+        "peerFinished": socket.getPeerFinished().hex(),
+        "own": (socket.getCertificate() or {}).get("fingerprint256"),
+        "peer": (socket.getPeerCertificate() or {}).get("fingerprint256"),
+    }
+
+
+def echo(socket: Any) -> None:
+    """Sends everything back."""
+    socket.pipe(socket)
+
+
+class Received:
+    """
+    What comes out of a socket.
+
+    @ivar data: the bytes so far.
+    @ivar ended: the peer ended its side.
+    @ivar closed: None; then the argument of 'close'.
+    @ivar errors: the codes of the errors.
+    """
+
+    def __init__(self, socket: Any) -> None:
+        self.data = bytearray()
+        self.ended = False
+        self.closed: bool | None = None
+        self.errors: list[str | None] = []
+        self.error: Any = None
+        socket.on("data", self.data.extend)
+        socket.on("end", self._end)
+        socket.on("error", self._error)
+        socket.on("close", self._close)
+
+    def _end(self) -> None:
+        self.ended = True
+
+    def _error(self, raised: Any) -> None:
+        self.error = raised
+        self.errors.append(raised.code)
+
+    def _close(self, hadError: bool) -> None:
+        self.closed = hadError
+
+    def __await__(self) -> Any:
+        """Waits for 'close'."""
+        return until(lambda: self.closed is not None).__await__()
+
+
+class Loopback:
+    """Use it in an C{async with}: what it opened ends with the block."""
+
+    def __init__(self, pki: Pki) -> None:
+        self.pki = pki
+        self.servers: list[Any] = []
+        self.sockets: list[Any] = []
+
+    async def serve(
+        self, listener: Callable[..., Any] | None = echo, *, port: int = 0, **options: Any
+    ) -> Any:
+        """
+        A server that listens; with the authority's certificate for localhost.
+
+        Its C{secured} are the sockets of its 'secureConnection' events, C{seen} what these
+        were like then, C{failures} the errors of 'tlsClientError'.
+        """
+        if not options.keys() & {"key", "pfx", "secureContext", "pskCallback"}:
+            options = {"key": self.pki.server.key, "cert": self.pki.server.cert, **options}
+        server: Any = tls.createServer(options)
+        self.servers.append(server)
+        server.secured, server.seen, server.failures = [], [], []
+        server.on("secureConnection", partial(self._accepted, server))
+        server.on("tlsClientError", lambda raised, socket: server.failures.append(raised))
+        if listener is not None:
+            server.on("secureConnection", listener)
+        listening = happened(server, "listening")
+        server.listen(port, "127.0.0.1")
+        await listening
+        return server
+
+    def _accepted(self, server: Any, socket: Any) -> None:
+        self.sockets.append(socket)
+        server.secured.append(socket)
+        server.seen.append(describe(socket))
+        # What a peer does to a connection that is open is the socket's own to tell.
+        socket.on("error", lambda raised: None)
+
+    def dial(self, to: Any, **options: Any) -> Any:
+        """A client that trusts the authority and asks for localhost; to: a server or a port."""
+        port = to if isinstance(to, int) else to.address()["port"]
+        wanted = {"ca": self.pki.ca, "servername": "localhost", **options}
+        socket = tls.connect({"port": port, "host": "127.0.0.1", **wanted})
+        self.sockets.append(socket)
+        return socket
+
+    async def secure(self, to: Any, **options: Any) -> Any:
+        """The same, when its handshake is done."""
+        socket = self.dial(to, **options)
+        await happened(socket, "secureConnect")
+        return socket
+
+    async def proveServing(self, server: Any, **options: Any) -> None:
+        """The server still does its work, for a client that behaves."""
+        client = await self.secure(server, **options)
+        received = Received(client)
+        client.write(b"are you there?")
+        await until(lambda: received.data == b"are you there?")
+        client.end()
+        await received
+        assert received.errors == []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for server in self.servers:
+            server.close()
+        for socket in self.sockets:
+            socket.destroy()
+        await until(lambda: all(socket.closed for socket in self.sockets))
+        self.servers.clear()
+        self.sockets.clear()
+
+
+class Census:
+    """
+    What a process holds: descriptors, what the reactor watches and waits for, live objects.
+
+    Taken when it is made; L{restored} waits until all is as it was.
+    """
+
+    KINDS = (tls.TLSSocket, TLSEngine, Driver, SSL.Connection, SocketCarrier)
+
+    def __init__(self) -> None:
+        self.before = self.take()
+
+    def take(self) -> dict[str, Any]:
+        """The figures now."""
+        gc.collect()
+        live = (type(each) for each in gc.get_objects())
+        kinds = Counter(kind.__name__ for kind in live if kind in self.KINDS)
+        return {
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "readers": len(reactor.getReaders()),  # type: ignore[attr-defined]
+            "writers": len(reactor.getWriters()),  # type: ignore[attr-defined]
+            **{kind.__name__: kinds[kind.__name__] for kind in self.KINDS},
+        }
+
+    async def restored(self) -> None:
+        """Wait until nothing more is held than before."""
+        try:
+            await until(lambda: self.take() == self.before)
+        except error.TimeoutError:
+            assert self.take() == self.before
