@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -438,3 +439,34 @@ async def test_ports_can_be_shared_between_servers_that_agree() -> None:
     for server in servers:
         await closed(server)
         assert server.ref() is server.unref() is server
+
+
+@ensureDeferred
+async def test_without_ipv6_it_listens_on_all_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    def withoutIPv6(host: str, *more: Any) -> socket.socket:
+        if ":" in host:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+        return bindTCP(host, *more)
+
+    monkeypatch.setattr("txnodetls.net.server.bindTCP", withoutIPv6)
+    server = net.createServer(echo).listen(0)
+    await happened(server, "listening")
+    address: Any = server.address()
+    assert address["address"] == "0.0.0.0"
+    await closed(server)
+
+
+@ensureDeferred
+async def test_a_block_list_that_raises_costs_its_connection_only(loggedErrors: Any) -> None:
+    class Broken:
+        def check(self, address: str, family: str) -> bool:
+            raise ZeroDivisionError
+
+    server = net.createServer({"blockList": Broken()}).listen(0, LOCAL)
+    await happened(server, "listening")
+    address: Any = server.address()
+    client = net.connect(address["port"], LOCAL)
+    client.on("error", lambda error: None)
+    await happened(client.resume(), "close", fails=False)
+    assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError]
+    await closed(server)

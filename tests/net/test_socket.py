@@ -463,14 +463,62 @@ async def test_a_given_buffer_gets_the_data_and_holds_it_when_asked(service: Ser
     assert b"".join(pieces) == b"abcdefghij"
     assert max(map(len, pieces)) == 4
     assert events == ["end"]
-    once = service.dial(onread={"buffer": lambda: bytearray(64), "callback": lambda *a: False})
-    await happened(once, "connect")
-    await eventually(once.isPaused)
-    once.destroy()
     for wrong in (5, {"buffer": buffer}, {"callback": callback}):
         with pytest.raises(NodeError) as caught:
             net.Socket(onread=wrong)
         assert caught.value.code == "ERR_INVALID_ARG_TYPE"
+
+
+@ensureDeferred
+async def test_a_given_buffer_is_not_filled_again_before_it_is_wanted(service: Service) -> None:
+    pieces: list[bytes] = []
+
+    def callback(count: int, given: bytearray) -> bool:
+        pieces.append(bytes(given[:count]))
+        return len(pieces) > 2
+
+    service.onSocket = lambda there: there.end("abcdefghij")
+    client = service.dial(onread={"buffer": lambda: bytearray(3), "callback": callback})
+    await eventually(client.isPaused)
+    await task.deferLater(known, 0.01, int)
+    assert pieces == [b"abc"]
+    client.resume()
+    await eventually(client.isPaused)
+    assert pieces == [b"abc", b"def"]
+    client.resume()
+    await happened(client, "close")
+    assert pieces == [b"abc", b"def", b"ghi", b"j"]
+
+
+@pytest.mark.parametrize("pausing", [True, False])
+@ensureDeferred
+async def test_pausing_a_socket_with_a_given_buffer_holds_it(
+    service: Service, pausing: bool
+) -> None:
+    got: list[int] = []
+    client = service.dial(
+        onread={"buffer": bytearray(8), "callback": lambda count, given: got.append(count)}
+    )
+    await happened(client, "ready")
+    if pausing:
+        client.pause()
+    await eventually(lambda: service.sockets)
+    service.sockets[0].write("x")
+    await task.deferLater(known, 0.02, int)
+    assert got == ([] if pausing else [1])
+    client.resume()
+    await eventually(lambda: got)
+
+
+@pytest.mark.parametrize("buffer", [bytearray(), lambda: 1 / 0, lambda: "text"])
+@ensureDeferred
+async def test_a_buffer_that_cannot_be_filled_ends_its_socket(
+    service: Service, buffer: Any
+) -> None:
+    service.onSocket = lambda there: there.end("x")
+    client = service.dial(onread={"buffer": buffer, "callback": lambda *_: True})
+    error = (await happened(client, "error"))[0]
+    assert isinstance(error, (NodeError, ZeroDivisionError, TypeError))
 
 
 class Signal(EventEmitter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -442,3 +443,174 @@ print(owner.events, carrier.fileno())
 """
     done = runPython(code)
     assert (done.stdout.decode(), done.stderr.decode()) == ("['closed'] -1\n", "")
+
+
+class Flaky:
+    """A socket of which some methods fail, or answer as they are told."""
+
+    def __init__(self, sock: socket.socket, **failing: Any) -> None:
+        self._sock = sock
+        self._failing = failing
+
+    def __getattr__(self, name: str) -> Any:
+        failing = object.__getattribute__(self, "_failing")
+        if name not in failing:
+            return getattr(object.__getattribute__(self, "_sock"), name)
+        outcome = failing[name]
+
+        def method(*_: Any) -> Any:
+            if isinstance(outcome, int):
+                raise OSError(outcome, os.strerror(outcome))
+            return outcome(*_)
+
+        return method
+
+
+def spoil(wire: Wire, **failing: Any) -> None:
+    wire.carrier._socket = Flaky(wire.carrier._socket, **failing)  # type: ignore[assignment]
+
+
+@ensureDeferred
+async def test_a_queue_that_cannot_be_sent_is_told_as_an_error_of_write(tcp: Wire) -> None:
+    fill(tcp.carrier)
+    spoil(tcp, send=errno.ETIMEDOUT, sendmsg=errno.ETIMEDOUT)
+    tcp.carrier.doWrite()
+    assert tcp.owner.events == []
+    await tcp.owner.happens("ETIMEDOUT")
+    error: Any = tcp.owner.error
+    assert error.syscall == "write"
+    assert tcp.owner.events == ["ETIMEDOUT"]
+
+
+def test_a_kernel_without_room_for_now_is_no_error(tcp: Wire) -> None:
+    fill(tcp.carrier)
+    queued = tcp.carrier.queued
+    for number in (errno.ENOBUFS, errno.EAGAIN, errno.EINTR):
+        spoil(tcp, send=number, sendmsg=number)
+        tcp.carrier.doWrite()
+    assert tcp.carrier.queued == queued
+    assert not tcp.carrier.closed
+
+
+def test_a_read_that_was_interrupted_is_no_error(tcp: Wire) -> None:
+    tcp.carrier.resume()
+    for number in (errno.EAGAIN, errno.EINTR):
+        spoil(tcp, recv_into=number)
+        tcp.carrier.doRead()
+    assert not tcp.carrier.closed
+    assert tcp.owner.events == []
+
+
+@ensureDeferred
+async def test_errors_while_it_leaves_are_nobodys_concern(tcp: Wire) -> None:
+    fill(tcp.carrier)
+    tcp.carrier.close()
+    spoil(tcp, recv_into=errno.EAGAIN)
+    tcp.carrier.doRead()
+    assert not tcp.carrier.closed
+    spoil(tcp, recv_into=errno.ECONNRESET)
+    tcp.carrier.doRead()
+    assert tcp.carrier.closed
+    await tcp.owner.happens("closed")
+    assert tcp.owner.error is None
+
+
+@ensureDeferred
+async def test_a_write_that_fails_while_it_leaves_is_nobodys_concern(tcp: Wire) -> None:
+    fill(tcp.carrier)
+    tcp.carrier.close()
+    spoil(tcp, send=errno.EPIPE, sendmsg=errno.EPIPE)
+    tcp.carrier.doWrite()
+    await tcp.owner.happens("closed")
+    assert tcp.owner.error is None
+
+
+@ensureDeferred
+async def test_the_end_of_the_peer_while_it_leaves_is_not_told(tcp: Wire) -> None:
+    total = fill(tcp.carrier)
+    tcp.carrier.close()
+    tcp.peer.shutdown(socket.SHUT_WR)
+    assert len(await threads.deferToThread(readAll, tcp.peer)) == total
+    await tcp.owner.happens("closed")
+    assert tcp.owner.events == ["closed"]
+
+
+@pytest.mark.parametrize("method", ["connectionLost", "writeConnectionLost"])
+@ensureDeferred
+async def test_what_the_reactor_saw_is_asked_from_the_socket(tcp: Wire, method: str) -> None:
+    tcp.carrier.resume()
+    spoil(tcp, getsockopt=lambda *_: errno.EHOSTUNREACH)
+    getattr(tcp.carrier, method)(None)
+    getattr(tcp.carrier, method)(None)
+    assert tcp.owner.events == ["EHOSTUNREACH"]
+    error: Any = tcp.owner.error
+    assert error.syscall == "read"
+
+
+def test_a_hangup_with_data_behind_it_loses_none(tcp: Wire) -> None:
+    tcp.carrier.resume()
+    tcp.peer.sendall(b"last")
+    known: Any = reactor
+    known.removeReader(tcp.carrier)  # as the reactor does before it tells
+    tcp.carrier.readConnectionLost(None)
+    assert tcp.owner.received == b"last"
+    assert tcp.carrier in known.getReaders()
+    tcp.peer.close()
+    known.removeReader(tcp.carrier)
+    tcp.carrier.readConnectionLost(None)
+    assert tcp.owner.events == ["data", "end"]
+    assert tcp.carrier not in known.getReaders()
+
+
+@ensureDeferred
+async def test_a_connection_lost_with_a_queue_is_an_error_if_the_queue_cannot_go(
+    tcp: Wire,
+) -> None:
+    fill(tcp.carrier)
+    spoil(tcp, send=errno.EPIPE, sendmsg=errno.EPIPE)
+    tcp.carrier.connectionLost(None)
+    await tcp.owner.happens("EPIPE")
+    assert tcp.owner.events == ["EPIPE"]
+
+
+def test_options_that_a_dead_connection_refuses_are_passed_over(tcp: Wire) -> None:
+    for number in (errno.EINVAL, errno.ENOTCONN, errno.ECONNRESET):
+        spoil(tcp, setsockopt=number)
+        tcp.carrier.setNoDelay(True)
+    spoil(tcp, setsockopt=errno.EPERM)
+    with pytest.raises(PermissionError):
+        tcp.carrier.setNoDelay(True)
+
+
+@ensureDeferred
+async def test_a_dead_connection_is_closed_whatever_the_kernel_refuses(tcp: Wire) -> None:
+    spoil(tcp, setsockopt=errno.EINVAL, shutdown=errno.ENOTCONN, getpeername=errno.ENOTCONN)
+    assert tcp.carrier.remoteAddress == {}
+    tcp.carrier.end()
+    tcp.carrier.abort(reset=True)
+    await tcp.owner.happens("closed")
+    assert tcp.carrier.fileno() == -1
+
+
+def test_nobody_is_told_of_a_carrier_without_an_owner(tcp: Wire) -> None:
+    tcp.carrier.attach(None)
+    tcp.carrier.resume()
+    tcp.peer.sendall(b"x")
+    tcp.carrier.doRead()
+    tcp.peer.close()
+    tcp.carrier.doRead()
+    assert tcp.owner.events == []
+    assert tcp.carrier.bytesRead == 1
+
+
+@ensureDeferred
+async def test_an_owner_that_leaves_in_a_turn_is_not_called_any_more(tcp: Wire) -> None:
+    tcp.owner.onData = lambda data: tcp.carrier.abort()
+    tcp.carrier.resume()
+    tcp.peer.sendall(b"x")
+    tcp.peer.close()
+    await tcp.owner.happens("closed")
+    tcp.carrier.doRead()
+    tcp.carrier.readConnectionLost(None)
+    tcp.carrier.connectionLost(None)
+    assert tcp.owner.events == ["data", "closed"]

@@ -408,7 +408,7 @@ class Connecting:
             self._next()
 
     def _report(self, error: NodeError) -> None:
-        if getattr(error, "syscall", None) != "bind":
+        if getattr(error, "syscall", None) == "connect":
             self._socket._fire("connectionAttemptFailed", *self._current, error)
 
     def _arrive(self, carrier: Carrier | None) -> None:

@@ -317,28 +317,30 @@ class Server(EventEmitter):
 
     def _admit(self, carrier: Carrier) -> None:
         """A connection was accepted."""
-        if not self.listening:
-            carrier.abort()
-            return
-        if self.maxConnections is not None and self._connections >= self.maxConnections:
-            told = _ends(carrier)
-            carrier.abort()
-            self._fire("drop", told)
-            return
-        if self.blockList is not None:
-            peer = carrier.remoteAddress
-            if peer and self.blockList.check(peer["address"], peer["family"].lower()):
+        try:
+            if self._refuses(carrier):
                 carrier.abort()
                 return
-        if self.noDelay:
-            carrier.setNoDelay(True)
-        if self.keepAlive:
-            carrier.setKeepAlive(True, self.keepAliveInitialDelay)
-        try:
+            if self.noDelay:
+                carrier.setNoDelay(True)
+            if self.keepAlive:
+                carrier.setKeepAlive(True, self.keepAliveInitialDelay)
             self._accepted(carrier)
         except BaseException:
             carrier.abort()
             raise
+
+    def _refuses(self, carrier: Carrier) -> bool:
+        """Whether there is to be no socket for this connection."""
+        if not self.listening:
+            return True
+        if self.maxConnections is not None and self._connections >= self.maxConnections:
+            self._fire("drop", _ends(carrier))
+            return True
+        if self.blockList is None:
+            return False
+        peer = carrier.remoteAddress
+        return bool(peer) and self.blockList.check(peer["address"], peer["family"].lower())
 
     def _accepted(self, carrier: Carrier) -> None:
         """Make a socket of it, and tell."""

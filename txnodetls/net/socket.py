@@ -70,6 +70,7 @@ class Socket(CarriedStream):
         "_earlyEnd",
         "_forgetSignal",
         "_hadError",
+        "_held",
         "_idle",
         "_lastQueued",
         "_onread",
@@ -118,6 +119,7 @@ class Socket(CarriedStream):
         self._earlyEnd: _Callback | None = None
         self._readEarly = False
         self._hadError = False
+        self._held = b""  # what onread does not want yet
         self._resetting = False
         self._idle: IdleTimer | None = None
         self._lastQueued = 0
@@ -329,32 +331,55 @@ class Socket(CarriedStream):
             self._idle.touch()
         if self._onread is None:
             super().carrierData(data)
-        else:
-            self._readInto(*self._onread, data)
+        elif not self._readInto(data) and self._carrier is not None:
+            self._carrier.pause()
 
-    def _readInto(self, buffer: Any, callback: Callable[..., Any], data: bytes) -> None:
-        """The option C{onread}: the bytes go to the application's own buffer."""
-        rest = memoryview(data)
-        while rest and not self.destroyed:
-            target = buffer() if callable(buffer) else buffer
-            count = min(len(rest), len(target))
-            memoryview(target).cast("B")[:count] = rest[:count]
-            rest = rest[count:]
+    # the option onread: data goes to a buffer of the application's, and there is no 'data'
+
+    def _readInto(self, data: bytes) -> bool:
+        """
+        Fill the application's buffer and call it, until all is taken or it wants no more.
+
+        @return: whether it wants more.
+        """
+        assert self._onread is not None
+        buffer, callback = self._onread
+        rest = memoryview(self._held + data)
+        while rest and not self.destroyed and not self.isPaused():
             try:
+                target = buffer() if callable(buffer) else buffer
+                room = memoryview(target).cast("B")
+                count = min(len(rest), len(room))
+                if not count:
+                    raise socketError(errno.ENOBUFS, "read")
+                room[:count] = rest[:count]
+                rest = rest[count:]
                 wanted = callback(count, target)
             except Exception as error:
                 self.destroy(error)
-                return
+                break
             if wanted is False:
                 self.pause()
-                if self._carrier is not None:
-                    self._carrier.pause()
+        self._held = bytes(rest)
+        return not self.isPaused()
+
+    def _readHeld(self) -> None:
+        if not self.destroyed and self._readInto(b""):
+            self._read()
+
+    def pause(self) -> Self:
+        """Stop the 'data' events.  Data still comes into the buffer, up to its mark."""
+        super().pause()
+        if self._onread is not None and self._carrier is not None:
+            self._carrier.pause()
+        return self
 
     def resume(self) -> Self:
-        """Let data flow."""
-        if self._onread is not None and self._carrier is not None and not self.connecting:
-            self._carrier.resume()
-        return super().resume()
+        """Let data flow: to the 'data' listeners, or if there are none, away."""
+        super().resume()
+        if self._onread is not None:
+            self._ticks.nextTick(self._readHeld)
+        return self
 
     # Duplex
 
