@@ -213,6 +213,15 @@ async def test_abort_closes_at_once_and_tells_in_a_later_tick(wire: Wire) -> Non
 
 
 @ensureDeferred
+async def test_what_was_written_last_arrives_though_input_was_never_read(tcp: Wire) -> None:
+    tcp.peer.sendall(bytes(100_000))
+    tcp.carrier.write(b"the alert")
+    tcp.carrier.abort()
+    assert await threads.deferToThread(readAll, tcp.peer) == b"the alert"
+    await tcp.owner.happens("closed")
+
+
+@ensureDeferred
 async def test_abort_with_reset_is_a_reset_for_the_peer(tcp: Wire) -> None:
     tcp.carrier.abort(reset=True)
     with pytest.raises(ConnectionResetError):

@@ -27,7 +27,8 @@ What the kernel and the reactors do, which the code below relies on:
   C{readConnectionLost} or C{connectionLost}; the reason is then asked from the socket itself.
 - Reactors keep descriptors by number: a descriptor is taken out before its socket is closed.
 - To close a socket with unread input sends RST, which may destroy on the peer's side what was
-  sent just before.  So while a close waits for the queue, input is read and thrown away.
+  sent just before, a TLS alert above all.  So input is thrown away while a close waits for the
+  queue, and once more, as much as is there, before an abort.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
 _INPUT = INPUT.view
 _OUTPUT = OUTPUT.view
+_TRASH = bytearray(64 * 1024)
+_TRASH_READS = 16  # at most; a peer that sends on and on is not waited for
 _PIECES = 64  # of the queue, per sendmsg; Linux takes 1024
 _RESET = struct.pack("ii", 1, 0)
 _KEEPALIVE_INTERVAL = 1  # seconds between probes, and their number: as Node (libuv) sets them
@@ -324,8 +327,19 @@ class SocketCarrier(Carrier):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:  # macOS refuses it for a connection that the peer has reset
                 pass
+        elif self.bytesWritten and self._receiving is not _Receiving.ENDED:
+            self._throwAway()
         self._shut()
         self._gone(None, self.ticks.nextTick)
+
+    def _throwAway(self) -> None:
+        for _ in range(_TRASH_READS):
+            try:
+                length = self._socket.recv_into(_TRASH)
+            except OSError:
+                return  # nothing more is there, or all is over
+            if length < len(_TRASH):
+                return
 
     def pause(self) -> None:
         """Stop reading."""
