@@ -42,22 +42,28 @@ class Peer(protocol.ProcessProtocol):
     """
     A program.
 
+    @param cwd: its working directory, if it is to have one of its own.
     @ivar output: what it wrote, standard error among it.
+    @ivar data: what it wrote to its standard output.
     @ivar status: its exit status, once it has ended.
     """
 
-    def __init__(self, command: Iterable[str]) -> None:
-        self.output = b""
+    def __init__(self, command: Iterable[str], cwd: Path | None = None) -> None:
+        self.output = bytearray()
+        self.data = bytearray()
         self.status: int | None = None
         self._command = list(command)
+        self._cwd = cwd
         self._waiting: list[tuple[re.Pattern[bytes], int, defer.Deferred[Any]]] = []
         self._ended: list[defer.Deferred[int]] = []
 
     def outReceived(self, data: bytes) -> None:
+        self.data += data
+        self.errReceived(data)
+
+    def errReceived(self, data: bytes) -> None:
         self.output += data
         self._look()
-
-    errReceived = outReceived
 
     def processEnded(self, reason: Failure) -> None:
         ended = reason.value
@@ -124,7 +130,11 @@ class Peer(protocol.ProcessProtocol):
             if not name.startswith(("NODE_", "OPENSSL_", "SSL_"))
         }
         reactor.spawnProcess(  # type: ignore[attr-defined]
-            self, self._command[0], self._command, env=environment
+            self,
+            self._command[0],
+            self._command,
+            env=environment,
+            path=None if self._cwd is None else str(self._cwd),
         )
         return self
 
@@ -140,9 +150,9 @@ class Peer(protocol.ProcessProtocol):
             await self.ended()
 
 
-def opensslPeer(*arguments: str) -> Peer:
+def opensslPeer(*arguments: str, cwd: Path | None = None) -> Peer:
     """C{openssl} with these arguments, or no test."""
-    return Peer([requireTool("openssl"), *arguments])
+    return Peer([requireTool("openssl"), *arguments], cwd)
 
 
 class NodePeer(Peer):
