@@ -69,11 +69,6 @@ def truth(path: str, value: Any) -> Any:
     return None if value is None else bool(value)
 
 
-def onlyTrue(path: str, value: Any) -> bool:
-    """True for C{True} itself, as Node reads C{requestCert}."""
-    return value is True
-
-
 def unlessFalse(path: str, value: Any) -> bool:
     """True for everything but False itself: a slip does not switch a protection off."""
     return value is not False

@@ -64,7 +64,7 @@ CONTEXT: Final = OptionTable(
     # takes these from it too.
     Option("ALPNProtocols", "list", checks.servingALPN, text.words),
     _callback("ALPNCallback", checks.anything, _ON_SERVER),
-    Option("requestCert", "boolean", checks.onlyTrue, text.boolean),
+    Option("requestCert", "boolean", checks.truth, text.boolean),
     Option("rejectUnauthorized", "boolean", checks.unlessFalse, text.boolean),
 )
 
