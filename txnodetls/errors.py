@@ -154,6 +154,17 @@ class SystemCallError(NodeError):
     port: int | None = None
 
 
+# What libuv, and so Node, says otherwise than the C library.
+_LIBUV_TEXTS = {
+    "EADDRINUSE": "address already in use",
+    "EADDRNOTAVAIL": "address not available",
+    "EAFNOSUPPORT": "address family not supported",
+    "EMFILE": "too many open files",
+    "ENFILE": "file table overflow",
+    "ENOTSOCK": "socket operation on non-socket",
+}
+
+
 def socketError(
     number: int,
     syscall: str,
@@ -172,7 +183,8 @@ def socketError(
         where = f" {address}" if port is None else f" {address}:{port}"
     text = f"{syscall} {code}{where}"
     if syscall == "listen" or syscall == "bind":
-        text = f"{syscall} {code}: {os.strerror(number).lower()}{where}"
+        words = _LIBUV_TEXTS.get(code) or os.strerror(number).lower()
+        text = f"{syscall} {code}: {words}{where}"
     error = SystemCallError(text, code, syscall=syscall, errno=-number, **details)
     if address is not None:
         error.address = address
@@ -210,6 +222,16 @@ def argumentValue(value: object) -> str:
     return f" Received an instance of {type(value).__name__}"
 
 
+def _inspected(value: object) -> str:
+    """A value as Node's C{util.inspect} shows it, cut where Node cuts it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 128 else text[:128] + "..."
+
+
 def _subject(name: str) -> str:
     if name.endswith(" argument"):
         return f"The {name}"
@@ -235,7 +257,7 @@ def invalidArgValue(name: str, value: object, reason: str = "is invalid") -> Nod
     """C{ERR_INVALID_ARG_VALUE}."""
     kind = "property" if "." in name else "argument"
     return NodeTypeError(
-        f"The {kind} '{name}' {reason}.{argumentValue(value)}",
+        f"The {kind} '{name}' {reason}. Received {_inspected(value)}",
         "ERR_INVALID_ARG_VALUE",
         blame=Blame.CONFIGURATION,
     )

@@ -54,7 +54,7 @@ from txnodetls.protocol import events
 from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, verifyMode
 from txnodetls.protocol.states import Sending
 from txnodetls.psk import clientPsk, serverPsk
-from txnodetls.questions import HelloQuestions
+from txnodetls.questions import HelloQuestions, Policy
 
 __all__ = ["Handler", "TLSSocket"]
 
@@ -170,6 +170,7 @@ class TLSSocket(Inspection, Socket):
         self._isServer = not handler.startsAtOnce
         self._engine: TLSEngine | None = None
         self._context: Any = None
+        self._verification = (False, True)
         self._parent: Any = None
         self._secure = False
         self._reading = True
@@ -360,7 +361,8 @@ class TLSSocket(Inspection, Socket):
                     break
                 if type(event) is bytes:
                     self._received += len(event)
-                    if not self.push(event):
+                    room = self.push(event) if self._onread is None else self._readInto(event)
+                    if not room:
                         self._stopReading()
                 else:
                     _ON_EVENT[type(event)](self, event)
@@ -601,7 +603,7 @@ class ServingAlone(_Alone):
                 verifyMode=verifyMode(
                     bool(options.requestCert), options.rejectUnauthorized is not False
                 ),
-                askAboutHello=options.SNICallback is not None,
+                askAboutHello=bool(options.SNICallback or options.ALPNCallback),
                 alpn=options.ALPNProtocols or b"",
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
                 keylog=bool(socket.listenerCount("keylog")),
@@ -609,7 +611,14 @@ class ServingAlone(_Alone):
         )
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
-        HelloQuestions(socket, self._context, self._options.SNICallback, None).start(event.hello)
+        options = self._options
+        policy = Policy(
+            sniCallback=options.SNICallback,
+            alpnCallback=options.ALPNCallback,
+            requestCert=bool(options.requestCert),
+            rejectUnauthorized=options.rejectUnauthorized is not False,
+        )
+        HelloQuestions(socket, policy).start(event.hello)
 
 
 class ConnectingAlone(_Alone):
