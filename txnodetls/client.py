@@ -31,8 +31,10 @@ from txnodetls.net.connecting import connectArguments
 from txnodetls.net.lookup import isIP
 from txnodetls.net.socket import Socket
 from txnodetls.openssl import queries
+from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.failures import verifyErrorCode, verifyErrorText
 from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
+from txnodetls.pki.certificates import certificateObject
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.protocol.engine import EngineSettings, TLSEngine
 from txnodetls.psk import clientPsk
@@ -105,6 +107,9 @@ class ClientHandler(Handler):
         socket._fire("secureConnect")
         socket._fire("secure")
 
+    def announceAgain(self, socket: TLSSocket) -> None:
+        self.announce(socket)
+
     def truncated(self, socket: TLSSocket) -> None:
         options = self._options
         error = NodeError(
@@ -132,7 +137,7 @@ class ClientHandler(Handler):
         if queries.peerCertificate(driver) is None:
             # A server without a certificate has proved itself by the key that
             # we supplied, or not at all.
-            result = 0 if engine.pskSupplied or queries.sessionReused(driver) else _NO_CERTIFICATE
+            result = 0 if engine.pskSupplied else _NO_CERTIFICATE
         if result:
             return NodeError(
                 verifyErrorText(result),
@@ -140,11 +145,9 @@ class ClientHandler(Handler):
                 blame=Blame.PEER,
                 phase=Phase.HANDSHAKING,
             )
-        if queries.sessionReused(driver):
-            # The session is one whose server was checked when it was made, or
-            # (TLS 1.3) the server has proved to have the key that we supplied.
-            return None
-        return self._checkIdentity(socket)
+        if not queries.sessionReused(driver):
+            return self._checkIdentity(socket)
+        return self._checkResumed(driver)
 
     def _checkIdentity(self, socket: TLSSocket) -> BaseException | None:
         check = self._options.checkServerIdentity or checkServerIdentity
@@ -155,6 +158,20 @@ class ClientHandler(Handler):
         if error is None or isinstance(error, BaseException):
             return error
         return NodeError(str(error)) if error else None
+
+    def _checkResumed(self, driver: Driver) -> BaseException | None:
+        """
+        The identity of a resumed session's server.
+
+        As in Node the application's own check is not asked again, nor where
+        TLS 1.3 was keyed by pskCallback.  But the session may have been made
+        under another name, and then whoever that was could pass for any
+        server: so the certificate in it is checked for this name.
+        """
+        der = queries.peerCertificate(driver)
+        if der is None or self._options.checkServerIdentity is not None:
+            return None
+        return checkServerIdentity(self._expectedName(), certificateObject(der))
 
     def _expectedName(self) -> str:
         options = self._options
