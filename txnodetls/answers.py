@@ -9,6 +9,7 @@ value; what it makes of a second answer is its own affair.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +17,24 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["ask", "refuseAsynchronous"]
+__all__ = ["ask", "follow", "refuseAsynchronous"]
 
 Answered = Callable[[BaseException | None, Any], None]
 
 
 def ask(hook: Callable[..., Any], arguments: tuple[Any, ...], answered: Answered) -> None:
     """Call C{hook(*arguments, callback)} and pass its answer to C{answered(error, value)}."""
+    called = False
 
     def callback(error: BaseException | None = None, value: Any = None) -> None:
+        nonlocal called
+        called = True
         answered(error, value)
+
+    def returned(error: BaseException | None, value: Any) -> None:
+        # A coroutine that has called back returns None at its end, which is no answer.
+        if error is not None or value is not None or not called:
+            answered(error, value)
 
     try:
         result = hook(*arguments, callback)
@@ -34,13 +43,15 @@ def ask(hook: Callable[..., Any], arguments: tuple[Any, ...], answered: Answered
         return
     if result is None:
         return
-    follow(result, answered)
+    follow(result, returned)
 
 
 def follow(result: Any, answered: Answered) -> None:
     """Pass what a hook returned to C{answered}: a Deferred's or an awaitable's result, or it."""
     if inspect.iscoroutine(result):
         result = Deferred.fromCoroutine(result)
+    elif asyncio.isfuture(result):
+        result = Deferred.fromFuture(result)
     elif not isinstance(result, Deferred) and inspect.isawaitable(result):
         result = Deferred.fromCoroutine(_await(result))
     if not isinstance(result, Deferred):

@@ -3,8 +3,15 @@ What a server asks the application about a ClientHello.
 
 The bytes are held while this goes on (see C{protocol/engine.py}).  The order
 is that of what depends on what: first which context serves this name
-(C{SNICallback}, or the list of C{addContext}), then, for the certificate of
-that context, which OCSP staple.  When all is answered the handshake goes on.
+(C{SNICallback}, or the list of C{addContext}); then, of what that context
+says, which protocol (C{ALPNCallback}) and, for its certificate, which OCSP
+staple.  When all is answered the handshake goes on.
+
+A context that was chosen by its name replaces the server's certificates,
+trust, revocation lists, ciphers, signature algorithms and DH parameters, and,
+where its options have them, C{requestCert}, C{rejectUnauthorized} and the
+protocols.  Versions, groups, other C{secureOptions}, ticket keys and the
+session timeout stay the server's.
 
 An answer that comes when the socket is gone does nothing.  A second answer is
 an error, as in Node.
@@ -17,21 +24,47 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from txnodetls.answers import ask
+import attrs
+
+from txnodetls.alpn import encodeALPN
+from txnodetls.answers import ask, follow
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.interfaces import ISecureContext
 from txnodetls.pki.issuers import findIssuer
 from txnodetls.protocol.clienthello import ClientHello
-from txnodetls.protocol.engine import Answer
+from txnodetls.protocol.engine import Answer, verifyMode
 
-__all__ = ["Asked", "HelloQuestions"]
+__all__ = ["Asked", "HelloQuestions", "Policy"]
 
 SNICallback = Callable[..., Any]
+ALPNCallback = Callable[[dict[str, Any]], Any]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
+
+
+@attrs.frozen
+class Policy:
+    """
+    Whom a server asks, and what it wants of its clients.
+
+    @ivar sniCallback: chooses the context for a name, or None.
+    @ivar alpnCallback: chooses the protocol, or None.
+    @ivar askStaple: asked for the staple of (certificate, issuer), or None.
+    @ivar requestCert: whether clients are asked for a certificate.
+    @ivar rejectUnauthorized: whether those without a verified one are refused.
+    """
+
+    sniCallback: SNICallback | None = None
+    alpnCallback: ALPNCallback | None = None
+    askStaple: StapleHook | None = None
+    requestCert: bool = False
+    rejectUnauthorized: bool = True
 
 
 class Asked(Protocol):
     """Whose ClientHello it is: a TLSSocket."""
+
+    _context: Any
+    _verification: tuple[bool, bool]
 
     @property
     def destroyed(self) -> bool:
@@ -48,36 +81,28 @@ class HelloQuestions:
     """
     The questions about one ClientHello.
 
-    @param socket: whose ClientHello it is.
-    @param context: the context that serves if nobody says otherwise.
-    @param sniCallback: chooses the context for a name, or None.
-    @param askStaple: asked for the staple of (certificate, issuer), or None.
+    @param socket: whose ClientHello it is; its context and what it wants of its client
+        become those of the context that is chosen.
+    @param policy: what holds if the context says nothing else.
     """
 
-    __slots__ = ("_askStaple", "_context", "_name", "_sniCallback", "_socket", "_waitsFor")
+    __slots__ = ("_answer", "_hello", "_policy", "_socket", "_waitsFor")
 
-    def __init__(
-        self,
-        socket: Asked,
-        context: Any,
-        sniCallback: SNICallback | None,
-        askStaple: StapleHook | None,
-    ) -> None:
+    def __init__(self, socket: Asked, policy: Policy) -> None:
         self._socket = socket
-        self._context = context
-        self._sniCallback = sniCallback
-        self._askStaple = askStaple
+        self._policy = policy
+        self._answer = Answer()
         self._waitsFor: str | None = None
 
     def start(self, hello: ClientHello) -> None:
         """Ask; the socket's engine goes on when all is answered."""
-        if not hello.statusRequest:
-            self._askStaple = None
-        if hello.servername and self._sniCallback is not None:
+        self._hello = hello
+        callback = self._policy.sniCallback
+        if hello.servername and callback is not None:
             self._waitsFor = "SNICallback"
-            ask(self._sniCallback, (hello.servername,), self._contextAnswered)
+            ask(callback, (hello.servername,), self._contextAnswered)
         else:
-            self._contextKnown(None)
+            self._askProtocol()
 
     def _contextAnswered(self, error: BaseException | None, context: Any) -> None:
         if not self._expected("SNICallback"):
@@ -85,51 +110,91 @@ class HelloQuestions:
         if error is not None:
             self._socket.destroy(error)
         elif context is None:
-            self._contextKnown(None)
+            self._askProtocol()
         elif not ISecureContext.providedBy(context):
-            self._socket.destroy(
-                NodeTypeError(
-                    "Invalid SNI context", blame=Blame.CONFIGURATION, phase=Phase.HANDSHAKING
-                )
-            )
+            self._socket.destroy(_refusal("Invalid SNI context"))
         else:
-            self._contextKnown(context)
+            self._take(context)
+            self._askProtocol()
 
-    def _contextKnown(self, chosen: Any) -> None:
-        context = self._context if chosen is None else chosen
-        native = None if chosen is None else chosen.native
-        hook = self._askStaple
-        pair = _certificateAndIssuer(context) if hook is not None else None
-        if hook is None or pair is None:
-            self._waitsFor = None
-            self._socket._resume(Answer(native=native))
+    def _take(self, context: Any) -> None:
+        """Go by a context that was chosen."""
+        policy = self._policy
+        options = context.options or {}
+        request = _either(options.get("requestCert"), policy.requestCert)
+        reject = _either(options.get("rejectUnauthorized"), policy.rejectUnauthorized)
+        alpn = encodeALPN(options.get("ALPNProtocols"), "ALPNProtocols")
+        callback = options.get("ALPNCallback")
+        if alpn is not None or callback is not None:
+            self._policy = attrs.evolve(policy, alpnCallback=callback)
+        self._socket._context = context
+        self._socket._verification = (request, reject)
+        self._answer = Answer(
+            native=context.native, verifyMode=verifyMode(request, reject), alpn=alpn
+        )
+
+    def _askProtocol(self) -> None:
+        callback, hello = self._policy.alpnCallback, self._hello
+        if callback is None or not hello.alpn:
+            self._askStaple()
             return
-        self._waitsFor = "OCSPRequest"
+        self._waitsFor = "ALPNCallback"
+        offered = [name.decode("latin-1") for name in hello.alpn]
+        try:
+            result = callback({"servername": hello.servername or "", "protocols": offered})
+        except Exception as error:
+            self._protocolAnswered(error, None)
+        else:
+            follow(result, self._protocolAnswered)
 
-        def answered(error: BaseException | None, staple: Any) -> None:
-            self._stapleAnswered(native, error, staple)
-
-        ask(hook, pair, answered)
-
-    def _stapleAnswered(self, native: Any, error: BaseException | None, staple: Any) -> None:
-        if not self._expected("OCSPRequest"):
+    def _protocolAnswered(self, error: BaseException | None, chosen: Any) -> None:
+        if not self._expected("ALPNCallback"):
             return
-        self._waitsFor = None
+        offered = [name.decode("latin-1") for name in self._hello.alpn]
         if error is not None:
             self._socket.destroy(error)
-        elif staple is None or isinstance(staple, (bytes, bytearray, memoryview)):
-            self._socket._resume(
-                Answer(native=native, staple=None if staple is None else bytes(staple))
-            )
-        else:
+        elif chosen is not None and chosen not in offered:
             self._socket.destroy(
-                NodeTypeError(
-                    "OCSP response must be a string or a buffer",
-                    "ERR_INVALID_ARG_TYPE",
-                    blame=Blame.CONFIGURATION,
-                    phase=Phase.HANDSHAKING,
+                _refusal(
+                    f"ALPN callback returned a value ({chosen}) that did not match any of the "
+                    f"client's offered protocols ({', '.join(offered)})",
+                    "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT",
                 )
             )
+        else:
+            protocol = b"" if chosen is None else chosen.encode("latin-1")
+            self._answer = attrs.evolve(self._answer, protocol=protocol)
+            self._askStaple()
+
+    def _askStaple(self) -> None:
+        hook = self._policy.askStaple
+        pair = None
+        if hook is not None and self._hello.statusRequest:
+            pair = _certificateAndIssuer(self._socket._context)
+        if hook is None or pair is None:
+            self._finish()
+            return
+        self._waitsFor = "OCSPRequest"
+        ask(hook, pair, self._stapleAnswered)
+
+    def _stapleAnswered(self, error: BaseException | None, staple: Any) -> None:
+        if not self._expected("OCSPRequest"):
+            return
+        if error is not None:
+            self._socket.destroy(error)
+        elif staple is None:
+            self._finish()
+        elif isinstance(staple, (bytes, bytearray, memoryview)):
+            self._answer = attrs.evolve(self._answer, staple=bytes(staple))
+            self._finish()
+        else:
+            self._socket.destroy(
+                _refusal("OCSP response must be a string or a buffer", "ERR_INVALID_ARG_TYPE")
+            )
+
+    def _finish(self) -> None:
+        self._waitsFor = None
+        self._socket._resume(self._answer)
 
     def _expected(self, question: str) -> bool:
         """Whether this answer is waited for; one too many destroys the socket."""
@@ -146,6 +211,15 @@ class HelloQuestions:
             )
         )
         return False
+
+
+def _either(own: Any, otherwise: bool) -> bool:
+    return otherwise if own is None else bool(own)
+
+
+def _refusal(message: str, code: str | None = None) -> NodeTypeError:
+    """The error of an answer that cannot be used."""
+    return NodeTypeError(message, code, blame=Blame.CONFIGURATION, phase=Phase.HANDSHAKING)
 
 
 def _certificateAndIssuer(context: Any) -> tuple[bytes, bytes | None] | None:

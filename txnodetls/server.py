@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
-from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
+from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
 from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
 from txnodetls.openssl import queries
@@ -30,7 +30,7 @@ from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
-from txnodetls.questions import HelloQuestions
+from txnodetls.questions import HelloQuestions, Policy
 from txnodetls.socket import Handler, TLSSocket
 
 __all__ = ["Server", "createServer"]
@@ -69,6 +69,7 @@ class ServerHandler(Handler):
         server = self.server
         context = server._context
         socket._context = context
+        socket._verification = (server.requestCert, server.rejectUnauthorized)
         settings = server._settingsNow()
         if server._pskCallback is not None:
             settings = attrs.evolve(
@@ -80,19 +81,25 @@ class ServerHandler(Handler):
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         server = self.server
-        staple = server._askStaple if server.listenerCount("OCSPRequest") else None
-        HelloQuestions(socket, socket._context, server._chooseContext, staple).start(event.hello)
+        policy = Policy(
+            sniCallback=server._chooseContext,
+            alpnCallback=server._alpnCallback,
+            askStaple=server._askStaple if server.listenerCount("OCSPRequest") else None,
+            requestCert=server.requestCert,
+            rejectUnauthorized=server.rejectUnauthorized,
+        )
+        HelloQuestions(socket, policy).start(event.hello)
 
     def judge(self, socket: TLSSocket) -> bool:
-        server = self.server
-        if not server.requestCert:
+        requestCert, rejectUnauthorized = socket._verification
+        if not requestCert:
             return True
         engine = socket._engine
         assert engine is not None
         verdict = verdictOn(engine)
         socket.authorized = verdict is None
         socket.authorizationError = verdict
-        if verdict is not None and server.rejectUnauthorized:
+        if verdict is not None and rejectUnauthorized:
             socket.destroy()
             return False
         return True
@@ -279,7 +286,10 @@ class Server(NetServer):
         """The settings, remade when listeners or contexts have come or gone."""
         keylog = bool(self.listenerCount("keylog"))
         asks = bool(
-            self._contexts or self._sniCallback is not None or self.listenerCount("OCSPRequest")
+            self._contexts
+            or self._sniCallback is not None
+            or self._alpnCallback is not None
+            or self.listenerCount("OCSPRequest")
         )
         if self._settings is None or self._settings[0] != (keylog, asks):
             self._settings = (
@@ -289,32 +299,10 @@ class Server(NetServer):
                     verifyMode=verifyMode(self.requestCert, self.rejectUnauthorized),
                     askAboutHello=asks,
                     alpn=self._alpn,
-                    chooseALPN=None if self._alpnCallback is None else self._chooseALPN,
                     keylog=keylog,
                 ),
             )
         return self._settings[1]
-
-    def _chooseALPN(self, servername: bytes | None, offered: list[bytes]) -> bytes | None:
-        assert self._alpnCallback is not None
-        names = [name.decode("latin-1") for name in offered]
-        chosen = self._alpnCallback(
-            {
-                "servername": "" if servername is None else servername.decode("latin-1"),
-                "protocols": names,
-            }
-        )
-        if chosen is None:
-            return None
-        if chosen not in names:
-            raise NodeTypeError(
-                f"ALPN callback returned a value ({chosen}) that did not match any of the "
-                f"client's offered protocols ({', '.join(names)})",
-                "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT",
-                blame=Blame.CONFIGURATION,
-                phase=Phase.HANDSHAKING,
-            )
-        return str(chosen).encode("latin-1")
 
     # -- connections
 

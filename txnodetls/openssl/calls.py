@@ -59,6 +59,7 @@ RECORD: Final = 16384
 _PLAIN_SIZE: Final = INPUT.size + 4 * RECORD
 _plain = ffi.new("char[]", _PLAIN_SIZE)
 _plainView = memoryview(ffi.buffer(_plain))
+_ALERT_SIZE: Final = 7
 # A BIO that has held more than this is replaced when it is empty.
 _GROWN: Final = 32768
 
@@ -128,6 +129,9 @@ class Driver:
         else:
             lib.SSL_set_connect_state(ssl)
             lib.SSL_clear_mode(ssl, lib.SSL_MODE_AUTO_RETRY)
+        # Contexts of others' making may say otherwise.
+        lib.SSL_clear_mode(ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
+        lib.SSL_set_mode(ssl, lib.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
     # -- bytes of the network
 
@@ -172,6 +176,15 @@ class Driver:
     def pendingOutput(self) -> int:
         """How many bytes of ciphertext wait."""
         return int(lib.BIO_get_mem_data(self._wbio, ffi.NULL))
+
+    def alertSent(self) -> int | None:
+        """The number of the alert that waits last, if it is there in plain text."""
+        data = ffi.new("char **")
+        length = lib.BIO_get_mem_data(self._wbio, data)
+        if length < _ALERT_SIZE:
+            return None
+        record = bytes(ffi.buffer(data[0] + length - _ALERT_SIZE, _ALERT_SIZE))
+        return record[6] if record[:2] == b"\x15\x03" and record[3:5] == b"\0\2" else None
 
     def pendingInput(self) -> int:
         """How many bytes of ciphertext OpenSSL has not looked at yet."""

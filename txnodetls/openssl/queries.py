@@ -21,6 +21,7 @@ __all__ = [
     "exportKeyingMaterial",
     "finished",
     "groupName",
+    "madeWithPsk",
     "ownCertificate",
     "peerCertificate",
     "peerChain",
@@ -30,7 +31,6 @@ __all__ = [
     "session",
     "sessionIdOf",
     "sessionReused",
-    "sharedCipherAuthenticatesByKey",
     "staple",
     "ticketOf",
     "verifyResult",
@@ -54,8 +54,16 @@ def cipher(driver: Driver) -> dict[str, str] | None:
     return {"name": name, "standardName": standardName(name), "version": version}
 
 
-def sharedCipherAuthenticatesByKey(driver: Driver) -> bool:
-    """Whether the cipher (TLS 1.2 and older) authenticates by a pre-shared key."""
+def madeWithPsk(driver: Driver) -> bool:
+    """
+    Whether the handshake was made with a pre-shared key: one that a callback supplied, or
+    (TLS 1.3) that of a session.
+
+    That a callback supplied a key does not say so: in TLS 1.3 the peer may have offered
+    nothing to use it with, and then the handshake goes on without.
+    """
+    if protocol(driver) == "TLSv1.3":
+        return sessionReused(driver)
     current = cipher(driver)
     return current is not None and "PSK" in current["name"]
 

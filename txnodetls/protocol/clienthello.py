@@ -130,13 +130,14 @@ class ClientHelloParser:
                 return Reading.MORE
             start = self._position + 5
             length = int.from_bytes(held[start - 2 : start], "big")
-            if not 0 < length <= _MAX_RECORD:
+            if length > _MAX_RECORD:
                 return Reading.NOT_TLS
             if available < 5 + length:
                 return Reading.MORE
             self._message += held[start : start + length]
             self._position = start + length
-            reading = self._check()
+            # An empty record is no good manners, but OpenSSL passes over it.
+            reading = self._check() if length else Reading.MORE
             if reading is not Reading.MORE:
                 return reading
 

@@ -36,21 +36,28 @@ from typing import Any, Final
 import attrs
 from OpenSSL import SSL
 
+from txnodetls.alpn import decodeALPN
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.openssl import calls, hooks, queries
 from txnodetls.openssl.areas import INPUT
-from txnodetls.openssl.failures import connectionError
+from txnodetls.openssl.failures import connectionError, drainErrors
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
 
-__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "splitALPN", "verifyMode"]
+__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
 # How much plaintext is encrypted per call: bounds the output BIO, which never
 # shrinks, and is large enough that the call itself costs nothing.
 SLICE: Final = 131072
-# What may be held back while a question waits, beyond the ClientHello.
+# What may be held back until a ClientHello is complete and answered.
 MAX_HELD: Final = 131072
+
+# Reasons of OpenSSL's (include/openssl/sslerr.h) that no peer can be blamed
+# for: no certificate, cipher, protocol or session id context of ours ...
+_OURS: Final = frozenset((177, 179, 181, 191, 277))
+# ... and these bits (err.h): no memory, an error within OpenSSL.
+_FATAL: Final = 0xC0000
 
 
 @attrs.frozen
@@ -63,8 +70,6 @@ class EngineSettings:
     @ivar askAboutHello: hold the ClientHello and report it (servers).
     @ivar servername: the name to send (clients).
     @ivar alpn: what to offer or to support, length-prefixed; empty for none.
-    @ivar chooseALPN: a server's own choice: takes the name sent and the
-        offered protocols; gives one of them, or None to refuse.
     @ivar session: a serialised session to resume (clients).
     @ivar requestStaple: ask for an OCSP staple (clients).
     @ivar pskClient: takes the hint; gives identity and key, or None.
@@ -79,7 +84,6 @@ class EngineSettings:
     askAboutHello: bool = False
     servername: bytes | None = None
     alpn: bytes = b""
-    chooseALPN: Callable[[bytes | None, list[bytes]], bytes | None] | None = None
     session: bytes | None = None
     requestStaple: bool = False
     pskClient: Callable[[str | None], tuple[bytes, bytes] | None] | None = None
@@ -92,14 +96,25 @@ class EngineSettings:
 @attrs.frozen
 class Answer:
     """
-    What the application says to a ClientHello.
+    What the application says to a ClientHello; None leaves things as they are.
 
-    @ivar native: the context to go on with, or None for the one there is.
-    @ivar staple: the OCSP staple to send, or None.
+    @ivar native: the context to go on with.
+    @ivar verifyMode: C{SSL_VERIFY_*} bits to go on with.
+    @ivar alpn: the protocols to support, length-prefixed; empty for none.
+    @ivar protocol: the one protocol to agree on, whatever C{alpn} says; empty
+        to refuse all that are offered.
+    @ivar staple: the OCSP staple to send.
     """
 
     native: SSL.Context | None = None
+    verifyMode: int | None = None
+    alpn: bytes | None = None
+    protocol: bytes | None = None
     staple: bytes | None = None
+
+
+_NO_ANSWER: Final = Answer()
+_BEFORE_OPEN: Final = (Receiving.HELLO, Receiving.ASKING, Receiving.HANDSHAKE)
 
 
 class TLSEngine:
@@ -109,16 +124,18 @@ class TLSEngine:
     @ivar receiving: the state of the receiving half.
     @ivar sending: the state of the sending half.
     @ivar driver: the OpenSSL connection, for L{txnodetls.openssl.queries}.
-    @ivar pskSupplied: our own callback supplied the key of this handshake.
+    @ivar pskSupplied: the handshake was made with a key that our own callback
+        supplied; known when it is done.
     """
 
     __slots__ = (
         "__weakref__",
+        "_answer",
+        "_asked",
         "_events",
         "_hookError",
         "_parser",
         "_settings",
-        "_staple",
         "_unread",
         "driver",
         "pskSupplied",
@@ -130,7 +147,8 @@ class TLSEngine:
         self._settings = settings
         self._events: deque[Any] = deque()
         self._hookError: BaseException | None = None
-        self._staple: bytes | None = None
+        self._answer = _NO_ANSWER
+        self._asked = not settings.askAboutHello
         self._unread = False
         self.pskSupplied = False
         self.sending = Sending.WAITING
@@ -205,39 +223,39 @@ class TLSEngine:
         assert parser is not None
         if self.receiving is Receiving.ASKING:
             parser.held += data
-            if len(parser.held) > MAX_HELD:
-                self._die(
-                    NodeError(
-                        "the peer sent too much while its ClientHello was being answered",
-                        "ERR_SSL_EXCESSIVE_MESSAGE_SIZE",
-                        blame=Blame.PEER,
-                        phase=Phase.HANDSHAKING,
-                    )
+        else:
+            reading = parser.feed(data)
+            if reading is Reading.DONE:
+                assert parser.hello is not None
+                self._asked = True
+                self._happen(Happening.HELLO_READ)
+                self._events.append(events.ClientHelloReceived(parser.hello))
+                return
+            if reading is Reading.NOT_TLS:
+                self._release()
+                return
+        if len(parser.held) > MAX_HELD:
+            self._die(
+                NodeError(
+                    "the peer sent too much before its ClientHello was answered",
+                    "ERR_SSL_EXCESSIVE_MESSAGE_SIZE",
+                    blame=Blame.PEER,
+                    phase=Phase.HANDSHAKING,
                 )
-            return
-        reading = parser.feed(data)
-        if reading is Reading.DONE:
-            assert parser.hello is not None
-            self._happen(Happening.HELLO_READ)
-            self._events.append(events.ClientHelloReceived(parser.hello))
-        elif reading is Reading.NOT_TLS:
-            self._release()
+            )
 
     def receiveEnd(self) -> None:
         """The network has nothing more to say."""
-        receiving = self.receiving
-        if receiving is Receiving.OPEN:
-            # What was received before has to be read before.
-            while self._unread:
-                event = self._read()
-                if event is not None:
-                    self._events.append(event)
-            if self.receiving is not Receiving.OPEN:
-                return
-        if receiving in (Receiving.ENDED, Receiving.DEAD):
-            return
-        self._events.append(events.Truncated(receiving is Receiving.OPEN))
-        self._happen(Happening.DIED)
+        # What was received before has to be read before.
+        while self._unread:
+            self._queue(*self.driver.read())
+        if self.receiving is Receiving.OPEN:
+            # The peer can say no more, but it may still listen.
+            self._events.append(events.Truncated(True))
+            self._happen(Happening.CUT_OFF)
+        elif self.receiving in _BEFORE_OPEN:
+            self._events.append(events.Truncated(False))
+            self._happen(Happening.DIED)
 
     def drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area; how many bytes."""
@@ -251,11 +269,16 @@ class TLSEngine:
 
     def nextEvent(self) -> Any:
         """The next event; C{bytes} for application data; None if there is none."""
-        if self._events:
-            return self._events.popleft()
-        if not self._unread:
-            return None
-        return self._read()
+        queue = self._events
+        while not queue:
+            if not self._unread:
+                return None
+            data, outcome, hasSession = self.driver.read()
+            if outcome == calls.WANT_READ and data and not queue:
+                self._unread = False
+                return data
+            self._queue(data, outcome, hasSession)
+        return queue.popleft()
 
     def send(self, data: Any) -> bool:
         """
@@ -287,14 +310,17 @@ class TLSEngine:
         """
         if self.receiving is not Receiving.ASKING:
             return
+        self._answer = answer
+        driver = self.driver
         if answer.native is not None:
-            for name in _hooksFor(self._settings):
-                hooks.enable(answer.native, name)
-            self.driver.switchContext(answer.native)
-        if answer.staple is not None:
-            self._staple = answer.staple
-            hooks.enable(self.driver.connection.get_context(), "status")
-            hooks.register(self.driver, self)
+            driver.switchContext(answer.native)
+        if answer.verifyMode is not None:
+            driver.setVerify(answer.verifyMode)
+        names = _hooksFor(self._settings, answer)
+        for name in names:
+            hooks.enable(driver.connection.get_context(), name)
+        if names:
+            hooks.register(driver, self)
         self._release()
 
     def fail(self, error: NodeError) -> None:
@@ -326,18 +352,36 @@ class TLSEngine:
             # OpenSSL may go on after a callback's "no"; we do not after an error.
             self._fail()
         elif outcome == calls.DONE:
-            self._happen(Happening.SECURED)
-            self._unread = True
-            if self._settings.isServer:
-                self._events.append(events.HandshakeCompleted())
-            else:
-                self._completeClient()
+            self._complete()
         elif outcome == calls.FAILED:
             self._fail()
         elif outcome == calls.CLOSED:
             # close_notify in the middle of a handshake: the peer gave up.
             self._events.append(events.Truncated(False))
             self._happen(Happening.DIED)
+
+    def _complete(self) -> None:
+        if not self._asked:
+            # OpenSSL understood a ClientHello that the parser did not, so nobody
+            # was asked which context serves the name in it.
+            self._die(
+                NodeError(
+                    "the ClientHello could not be read",
+                    "ERR_SSL_UNEXPECTED_MESSAGE",
+                    blame=Blame.PEER,
+                    phase=Phase.HANDSHAKING,
+                )
+            )
+            return
+        # A key that was supplied need not have been used: the peer may have
+        # chosen a cipher that the key is not for, or another session.
+        self.pskSupplied = self.pskSupplied and queries.madeWithPsk(self.driver)
+        self._happen(Happening.SECURED)
+        self._unread = True
+        if self._settings.isServer:
+            self._events.append(events.HandshakeCompleted())
+        else:
+            self._completeClient()
 
     def _completeClient(self) -> None:
         driver = self.driver
@@ -355,8 +399,16 @@ class TLSEngine:
             self._events.append(events.SessionIssued(session))
 
     def _fail(self) -> None:
-        phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.HANDSHAKING
-        error: BaseException = connectionError(blame=Blame.PEER, phase=phase)
+        if self.receiving is Receiving.HANDSHAKE:
+            phase = Phase.HANDSHAKING
+        else:
+            phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.CLOSING
+        entries = drainErrors()
+        reason = entries[0].reason if entries else _FATAL
+        ours = reason in _OURS or reason & _FATAL == _FATAL
+        error = connectionError(entries, blame=Blame.LOCAL if ours else Blame.PEER, phase=phase)
+        if error.alert is None:
+            error.alert = self.driver.alertSent()
         # What a callback raised is the cause, whatever OpenSSL made of it.
         self._die(self._hookError or error)
 
@@ -371,42 +423,34 @@ class TLSEngine:
 
     # -- reading
 
-    def _read(self) -> Any:
-        data, outcome, hasSession = self.driver.read()
-        if outcome == calls.WANT_READ:
-            self._unread = False
-            if not self._events:
-                return data or None
-        queue = self._events
+    def _queue(self, data: bytes, outcome: int, hasSession: bool) -> None:
+        """What a read has brought, as events."""
         if data:
-            queue.append(data)
+            self._events.append(data)
         if hasSession:
             session = queries.session(self.driver)
             if session is not None:
-                queue.append(events.SessionIssued(session))
-        elif outcome == calls.CLOSED:
+                self._events.append(events.SessionIssued(session))
+        elif outcome != calls.DONE:
             self._unread = False
-            self._happen(Happening.END_RECEIVED)
-            queue.append(events.EndReceived())
-        elif outcome == calls.FAILED:
+        if outcome == calls.FAILED or self._hookError is not None:
             self._fail()
-        return queue.popleft() if queue else None
+        elif outcome == calls.CLOSED:
+            self._happen(Happening.END_RECEIVED)
+            self._events.append(events.EndReceived())
 
     # -- what the trampolines ask (see txnodetls.openssl.hooks)
 
     def hookALPN(self, offered: bytes) -> bytes | bool | None:
-        settings = self._settings
-        names = splitALPN(offered)
-        if settings.chooseALPN is not None:
-            chosen = settings.chooseALPN(queries.servername(self.driver), names)
-            return False if chosen is None else chosen
-        if not settings.alpn:
+        answer = self._answer
+        if answer.protocol is not None:
+            return answer.protocol or False
+        supported = self._settings.alpn if answer.alpn is None else answer.alpn
+        if not supported:
             return None
+        names = decodeALPN(offered)
         # The server's order decides.
-        for name in splitALPN(settings.alpn):
-            if name in names:
-                return name
-        return False
+        return next((name for name in decodeALPN(supported) if name in names), False)
 
     def hookKeylog(self, line: bytes) -> None:
         if self._settings.keylog:
@@ -414,7 +458,7 @@ class TLSEngine:
 
     def hookStatus(self) -> bytes | bool | None:
         if self._settings.isServer:
-            return self._staple
+            return self._answer.staple
         self._events.append(events.StapleReceived(queries.staple(self.driver)))
         return True
 
@@ -425,7 +469,8 @@ class TLSEngine:
 
     def hookPskServer(self, identity: bytes) -> bytes | None:
         key = self._settings.pskServer(identity) if self._settings.pskServer else None
-        self.pskSupplied = key is not None
+        # Asked once per identity until one fits: the last answer counts.
+        self.pskSupplied = bool(key)
         return key
 
     def hookHandshake(self) -> None:
@@ -436,12 +481,13 @@ class TLSEngine:
             self._hookError = error
 
 
-def _hooksFor(settings: EngineSettings) -> list[str]:
+def _hooksFor(settings: EngineSettings, answer: Answer = _NO_ANSWER) -> list[str]:
     """The names of the trampolines that a connection needs."""
+    supported = settings.alpn if answer.alpn is None else answer.alpn
     wanted = {
-        "alpn": settings.isServer and bool(settings.alpn or settings.chooseALPN),
+        "alpn": settings.isServer and bool(supported or answer.protocol is not None),
         "keylog": settings.keylog,
-        "status": settings.requestStaple,
+        "status": settings.requestStaple or answer.staple is not None,
         "pskClient": settings.pskClient is not None,
         "pskServer": settings.pskServer is not None,
     }
@@ -456,14 +502,3 @@ def verifyMode(requestCert: bool, rejectUnauthorized: bool) -> int:
     if rejectUnauthorized:
         mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
     return int(mode)
-
-
-def splitALPN(names: bytes) -> list[bytes]:
-    """The protocols of a length-prefixed list."""
-    items = []
-    position = 0
-    while position < len(names):
-        end = position + 1 + names[position]
-        items.append(names[position + 1 : end])
-        position = end
-    return items

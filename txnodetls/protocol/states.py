@@ -5,7 +5,7 @@ The halves are nearly independent: a peer's close_notify ends what is received
 and leaves what is sent alone, and the other way round.  The tables are the
 whole truth; an entry that is not there cannot happen.
 
-    receiving   HELLO → ASKING → HANDSHAKE → OPEN → ENDED
+    receiving   HELLO → ASKING → HANDSHAKE → OPEN → ENDED or CUT
                 (a client, and a server that nobody asked to look at the
                 ClientHello, begin with HANDSHAKE)
     sending     WAITING → OPEN → CLOSED
@@ -29,6 +29,7 @@ class Receiving(enum.Enum):
     HANDSHAKE = "given to the handshake"
     OPEN = "decrypted"
     ENDED = "ignored: the peer has sent close_notify"
+    CUT = "ignored: the peer's bytes have ended without a close_notify"
     DEAD = "ignored: the connection has failed or is closed"
 
 
@@ -48,6 +49,7 @@ class Happening(enum.Enum):
     ANSWERED = "the questions are answered, or there were none"
     SECURED = "the handshake is done"
     END_RECEIVED = "close_notify has come"
+    CUT_OFF = "the bytes have ended without one, behind the handshake"
     END_SENT = "close_notify is on its way"
     DIED = "failed, or closed by the owner"
 
@@ -67,18 +69,21 @@ RECEIVING: Final = {
     Receiving.HANDSHAKE: {
         Happening.SECURED: Receiving.OPEN,
         Happening.END_SENT: Receiving.HANDSHAKE,
-        Happening.END_RECEIVED: Receiving.ENDED,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.OPEN: {
         Happening.SECURED: Receiving.OPEN,
         Happening.END_SENT: Receiving.OPEN,
         Happening.END_RECEIVED: Receiving.ENDED,
+        Happening.CUT_OFF: Receiving.CUT,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.ENDED: {
         Happening.END_SENT: Receiving.ENDED,
-        Happening.END_RECEIVED: Receiving.ENDED,
+        Happening.DIED: Receiving.DEAD,
+    },
+    Receiving.CUT: {
+        Happening.END_SENT: Receiving.CUT,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.DEAD: {
@@ -92,13 +97,13 @@ SENDING: Final = {
         Happening.HELLO_READ: Sending.WAITING,
         Happening.ANSWERED: Sending.WAITING,
         Happening.SECURED: Sending.OPEN,
-        Happening.END_RECEIVED: Sending.WAITING,
         Happening.END_SENT: Sending.CLOSED,
         Happening.DIED: Sending.DEAD,
     },
     Sending.OPEN: {
         Happening.SECURED: Sending.OPEN,
         Happening.END_RECEIVED: Sending.OPEN,
+        Happening.CUT_OFF: Sending.OPEN,
         Happening.END_SENT: Sending.CLOSED,
         Happening.DIED: Sending.DEAD,
     },
@@ -107,6 +112,7 @@ SENDING: Final = {
         Happening.ANSWERED: Sending.CLOSED,
         Happening.SECURED: Sending.CLOSED,
         Happening.END_RECEIVED: Sending.CLOSED,
+        Happening.CUT_OFF: Sending.CLOSED,
         Happening.END_SENT: Sending.CLOSED,
         Happening.DIED: Sending.DEAD,
     },
