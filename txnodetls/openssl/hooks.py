@@ -15,7 +15,7 @@ Sources: the OpenSSL manual pages of the functions named C{SSL_CTX_set_*}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -24,7 +24,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.openssl.calls import Driver, sslKey
 
-__all__ = ["Hooked", "enable", "register", "unregister"]
+__all__ = ["Hooked", "ask", "enable", "register", "unregister"]
 
 
 class Hooked(Protocol):
@@ -57,6 +57,12 @@ class Hooked(Protocol):
     def hookHandshake(self) -> None:
         """A handshake has begun (the first one, or a renegotiation)."""
 
+    def hookTicketKeys(self) -> Sequence[bytes]:
+        """A server's ticket keys, 48 bytes each: the first seals, all of them open."""
+
+    def hookProgress(self, done: bool) -> None:
+        """A server's handshake that is watched for sessions went on, or (done) is done."""
+
     def hookFailed(self, error: BaseException) -> None:
         """Answering one of the above raised."""
 
@@ -88,7 +94,12 @@ def enable(native: SSL.Context, name: str) -> None:
         _INSTALLERS[name](native._context)
 
 
-def _ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
+def ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
+    """
+    Ask the connection of an C{SSL*}; never raises.
+
+    @param otherwise: the answer if there is no such connection, or if it raises.
+    """
     connection = _connections.get(sslKey(ssl))
     if connection is None:
         return otherwise
@@ -106,7 +117,7 @@ def _ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
 )
 def _alpn(ssl: Any, out: Any, outLength: Any, offered: Any, length: int, _arg: Any) -> int:
     names = bytes(ffi.buffer(offered, length))
-    chosen = _ask(ssl, False, "hookALPN", names)
+    chosen = ask(ssl, False, "hookALPN", names)
     if chosen is None:
         return int(lib.SSL_TLSEXT_ERR_NOACK)
     if chosen is False:
@@ -125,14 +136,14 @@ def _alpn(ssl: Any, out: Any, outLength: Any, offered: Any, length: int, _arg: A
 
 @ffi.callback("void (*)(const SSL *, const char *)")
 def _keylog(ssl: Any, line: Any) -> None:
-    _ask(ssl, None, "hookKeylog", bytes(ffi.string(line)))
+    ask(ssl, None, "hookKeylog", bytes(ffi.string(line)))
 
 
 @ffi.callback("int (*)(SSL *, void *)", error=lib.SSL_TLSEXT_ERR_NOACK)
 def _status(ssl: Any, _arg: Any) -> int:
     # One context may serve both roles, so one function does. To a client every
     # positive number means "go on", which "no acknowledgement" is too.
-    der = _ask(ssl, None, "hookStatus")
+    der = ask(ssl, None, "hookStatus")
     if not isinstance(der, bytes):
         return int(lib.SSL_TLSEXT_ERR_NOACK)
     # OpenSSL frees the buffer with its own allocator.
@@ -151,7 +162,7 @@ def _pskClient(
     ssl: Any, hint: Any, identity: Any, identitySize: int, psk: Any, pskSize: int
 ) -> int:
     text = None if hint == ffi.NULL else ffi.string(hint).decode("utf-8", "replace")
-    answer = _ask(ssl, None, "hookPskClient", text)
+    answer = ask(ssl, None, "hookPskClient", text)
     if answer is None:
         return 0
     name, key = answer
@@ -166,7 +177,7 @@ def _pskClient(
 @ffi.callback("unsigned int (*)(SSL *, const char *, unsigned char *, unsigned int)")
 def _pskServer(ssl: Any, identity: Any, psk: Any, pskSize: int) -> int:
     name = b"" if identity == ffi.NULL else bytes(ffi.string(identity))
-    key = _ask(ssl, None, "hookPskServer", name)
+    key = ask(ssl, None, "hookPskServer", name)
     if not key or len(key) > pskSize:
         return 0
     ffi.memmove(psk, key, len(key))
@@ -176,7 +187,7 @@ def _pskServer(ssl: Any, identity: Any, psk: Any, pskSize: int) -> int:
 @ffi.callback("void (*)(const SSL *, int, int)")
 def _handshakes(ssl: Any, where: int, _value: int) -> None:
     if where & lib.SSL_CB_HANDSHAKE_START:
-        _ask(ssl, None, "hookHandshake")
+        ask(ssl, None, "hookHandshake")
 
 
 _INSTALLERS: dict[str, Callable[[Any], Any]] = {

@@ -1,0 +1,286 @@
+"""
+Sessions on a server: ticket keys of one's own, sessions from a store, sessions made.
+
+What OpenSSL does, and what follows:
+
+- A ticket is a session that OpenSSL has sealed.  With a callback for ticket
+  keys it asks which key to use, twice per ticket: for the cipher and for the
+  MAC.  The form of the ticket is then Node's: 16 bytes of the key's name, an
+  IV, AES-128-CBC, HMAC-SHA256.  The callback is the context's, and it is the
+  one of the context that a connection began with, whichever serves it later.
+  The keys are the connection's; it is found by its C{SSL*}.
+- What the callback says to a ticket decides whether a new one is made: 1, the
+  ticket is good; 2, it is good and is to be renewed; 0, it is not known, which
+  makes a full handshake.  It never says -1, which would end the handshake.
+- A stored session can only be handed in through the context's cache, in which
+  OpenSSL looks the id of the ClientHello up.  It is put there for as long as
+  the call lasts in which OpenSSL reads the ClientHello, and taken out again
+  behind it, so that no other connection can meet it.  OpenSSL still checks that
+  it has not expired and that its session id context is the connection's.
+- A session of TLS 1.2 is complete with the handshake.  One of TLS 1.3 is made
+  with each ticket, behind it, and is the connection's current session until
+  the next one is made: OpenSSL's reports of its progress are where to pick
+  them up one by one.
+
+The first two need functions that lib lacks (see C{symbols.py}).
+
+Sources: SSL_CTX_set_tlsext_ticket_key_evp_cb(3), SSL_CTX_add_session(3),
+d2i_SSL_SESSION(3), SSL_set_info_callback(3).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Self
+from weakref import WeakSet
+
+from OpenSSL import SSL
+from OpenSSL._util import ffi as theirs
+from OpenSSL._util import lib
+
+from txnodetls.errors import NodeTypeError
+from txnodetls.openssl import hooks, symbols
+from txnodetls.openssl.calls import Driver
+
+__all__ = [
+    "StoredSession",
+    "enableTicketKeys",
+    "requireStore",
+    "requireTicketKeys",
+    "ticketKeysEnabled",
+    "watchSessions",
+]
+
+# The parts of Node's 48 bytes.
+_NAME: Final = slice(0, 16)
+_MAC_KEY: Final = slice(16, 32)
+_CIPHER_KEY: Final = slice(32, 48)
+_PART: Final = 16
+
+# What the callback says.
+_UNKNOWN: Final = 0
+_GOOD: Final = 1
+_RENEW: Final = 2
+
+_CIPHER: Final = ("EVP_EncryptInit_ex", "EVP_DecryptInit_ex", "EVP_aes_128_cbc")
+
+
+# -- ticket keys
+
+_withTicketKeys: WeakSet[SSL.Context] = WeakSet()
+
+
+def requireTicketKeys() -> None:
+    """
+    Ask whether ticket keys can be set; this looks the functions up.
+
+    @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+    """
+    _tickets()
+
+
+def enableTicketKeys(native: SSL.Context) -> None:
+    """
+    Let the connections of a context answer for their ticket keys (C{hookTicketKeys}).
+
+    From then on each of them has to have some.
+
+    @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+    """
+    if native not in _withTicketKeys:
+        _tickets().install(symbols.toOwn(native._context, "SSL_CTX *"))
+        _withTicketKeys.add(native)
+
+
+def ticketKeysEnabled(native: SSL.Context) -> bool:
+    """Whether the connections of a context are asked for their ticket keys."""
+    return native in _withTicketKeys
+
+
+@functools.cache
+def _tickets() -> _TicketKeys:
+    """The callback of this process, in the newer form if there is one."""
+    try:
+        return _WithEvpMac()
+    except NodeTypeError as error:
+        try:
+            return _WithHmac()
+        except NodeTypeError:
+            raise error from error.__cause__
+
+
+class _TicketKeys:
+    """The callback; what is left to the forms is how the MAC is told its key."""
+
+    form: str
+    names: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self.own = symbols.ffi
+        self.functions = symbols.require("ticketKeys", *self.names, *_CIPHER)
+        self.cipher = self.functions.EVP_aes_128_cbc()
+        # If all else fails the ticket is not known, or none is made.
+        self.callback = self.own.callback(self.form, self._called, error=_UNKNOWN)
+
+    def install(self, context: Any) -> None:
+        """Set the callback on an C{SSL_CTX*} (of C{symbols.ffi})."""
+        raise NotImplementedError
+
+    def startMac(self, mac: Any, key: Any) -> bool:
+        """Give the MAC its key of 16 bytes."""
+        raise NotImplementedError
+
+    def _called(self, ssl: Any, name: Any, iv: Any, cipher: Any, mac: Any, sealing: int) -> int:
+        keys: Sequence[bytes] = hooks.ask(symbols.toTheirs(ssl, "SSL *"), (), "hookTicketKeys")
+        if sealing:
+            return self._seal(keys, name, iv, cipher, mac)
+        wanted = bytes(self.own.buffer(name, _PART))
+        for age, key in enumerate(keys):
+            if key[_NAME] == wanted:
+                started = self._start(self.functions.EVP_DecryptInit_ex, key, iv, cipher, mac)
+                return (_RENEW if age else _GOOD) if started else _UNKNOWN
+        return _UNKNOWN
+
+    def _seal(self, keys: Sequence[bytes], name: Any, iv: Any, cipher: Any, mac: Any) -> int:
+        if not keys:
+            return _UNKNOWN
+        key = keys[0]
+        self.own.memmove(name, key[_NAME], _PART)
+        self.own.memmove(iv, os.urandom(_PART), _PART)
+        started = self._start(self.functions.EVP_EncryptInit_ex, key, iv, cipher, mac)
+        return _GOOD if started else _UNKNOWN
+
+    def _start(self, function: Any, key: bytes, iv: Any, cipher: Any, mac: Any) -> bool:
+        null = self.own.NULL
+        started = function(cipher, self.cipher, null, key[_CIPHER_KEY], iv) == 1
+        return started and self.startMac(mac, key[_MAC_KEY])
+
+
+class _WithEvpMac(_TicketKeys):
+    """OpenSSL 3 and later."""
+
+    form = "ticket_key_evp_cb"
+    names = (
+        "SSL_CTX_set_tlsext_ticket_key_evp_cb",
+        "EVP_MAC_init",
+        "OSSL_PARAM_construct_utf8_string",
+        "OSSL_PARAM_construct_end",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        own, functions = self.own, self.functions
+        self._texts = own.new("char[]", b"digest"), own.new("char[]", b"SHA256")
+        self._parameters = own.new("OSSL_PARAM[2]")
+        self._parameters[0] = functions.OSSL_PARAM_construct_utf8_string(*self._texts, 0)
+        self._parameters[1] = functions.OSSL_PARAM_construct_end()
+
+    def install(self, context: Any) -> None:
+        self.functions.SSL_CTX_set_tlsext_ticket_key_evp_cb(context, self.callback)
+
+    def startMac(self, mac: Any, key: Any) -> bool:
+        return bool(self.functions.EVP_MAC_init(mac, key, _PART, self._parameters) == 1)
+
+
+class _WithHmac(_TicketKeys):
+    """The portable form: deprecated, and with fewer functions that can be missing."""
+
+    form = "ticket_key_hmac_cb"
+    names = ("SSL_CTX_callback_ctrl", "HMAC_Init_ex", "EVP_sha256")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digest = self.functions.EVP_sha256()
+
+    def install(self, context: Any) -> None:
+        self.functions.SSL_CTX_callback_ctrl(
+            context,
+            symbols.SSL_CTRL_SET_TLSEXT_TICKET_KEY_CB,
+            self.own.cast("any_cb", self.callback),
+        )
+
+    def startMac(self, mac: Any, key: Any) -> bool:
+        null = self.own.NULL
+        return bool(self.functions.HMAC_Init_ex(mac, key, _PART, self._digest, null) == 1)
+
+
+# -- sessions from a store
+
+
+@functools.cache
+def _cache() -> symbols.Functions:
+    return symbols.require("resumeSession", "SSL_CTX_add_session", "SSL_CTX_remove_session")
+
+
+def requireStore() -> None:
+    """
+    Ask whether stored sessions can be resumed; this looks the functions up.
+
+    @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+    """
+    _cache()
+
+
+class StoredSession:
+    """
+    A session that came from a store.
+
+    OpenSSL takes any well-formed one at its word, master key and peer
+    certificate included: what is given here has to be of one's own making.
+    """
+
+    __slots__ = ("_pointer",)
+
+    def __init__(self, pointer: Any) -> None:
+        self._pointer = pointer
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """A serialised session; None if it is none, or more than one."""
+        buffer = theirs.new("unsigned char[]", data)
+        position = theirs.new("const unsigned char **", buffer)
+        lib.ERR_clear_error()
+        pointer = lib.d2i_SSL_SESSION(theirs.NULL, position, len(data))
+        if pointer == theirs.NULL:
+            lib.ERR_clear_error()
+            return None
+        whole = position[0] == buffer + len(data)
+        session = cls(theirs.gc(pointer, lib.SSL_SESSION_free))
+        return session if whole else None
+
+    @contextmanager
+    def offered(self, native: SSL.Context) -> Iterator[None]:
+        """
+        Let OpenSSL find the session while this lasts.
+
+        @param native: the context that the connection began with.
+        @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        """
+        functions = _cache()
+        context = symbols.toOwn(native._context, "SSL_CTX *")
+        session = symbols.toOwn(self._pointer, "SSL_SESSION *")
+        functions.SSL_CTX_add_session(context, session)
+        try:
+            yield
+        finally:
+            functions.SSL_CTX_remove_session(context, session)
+
+
+# -- sessions made
+
+
+def watchSessions(driver: Driver, connection: hooks.Hooked) -> None:
+    """Tell a server's connection of each session that is made with a ticket (TLS 1.3)."""
+    hooks.register(driver, connection)
+    lib.SSL_set_info_callback(driver.ssl, _progress)
+
+
+@theirs.callback("void (*)(const SSL *, int, int)")
+def _progress(ssl: Any, where: int, _value: int) -> None:
+    # As the callback of one connection it hears of few things besides: some
+    # twenty steps of a handshake, and alerts.
+    if where == lib.SSL_CB_ACCEPT_LOOP or where & lib.SSL_CB_HANDSHAKE_DONE:
+        hooks.ask(ssl, None, "hookProgress", bool(where & lib.SSL_CB_HANDSHAKE_DONE))
