@@ -31,6 +31,7 @@ from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy
+from txnodetls.renegotiation import handshakeTimedOut
 from txnodetls.socket import Handler, TLSSocket
 
 __all__ = ["Server", "createServer"]
@@ -111,6 +112,9 @@ class ServerHandler(Handler):
         socket._fire("secure")
         self.server._fire("secureConnection", socket)
 
+    def handshakeTimeout(self) -> float:
+        return self.server._handshakeTimeout
+
     def truncated(self, socket: TLSSocket) -> None:
         socket.destroy()
 
@@ -140,14 +144,7 @@ class ServerHandler(Handler):
         return True
 
     def _timedOut(self, socket: TLSSocket) -> None:
-        socket.destroy(
-            NodeError(
-                "TLS handshake timeout",
-                "ERR_TLS_HANDSHAKE_TIMEOUT",
-                blame=Blame.PEER,
-                phase=Phase.HANDSHAKING,
-            )
-        )
+        socket.destroy(handshakeTimedOut())
 
 
 def verdictOn(engine: TLSEngine) -> str | None:

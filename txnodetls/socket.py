@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Self
 
 from twisted.internet.interfaces import ITransport
 
+from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import makeContext
 from txnodetls.errors import (
     Blame,
@@ -55,6 +56,7 @@ from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, 
 from txnodetls.protocol.states import Sending
 from txnodetls.psk import clientPsk, serverPsk
 from txnodetls.questions import HelloQuestions, Policy
+from txnodetls.renegotiation import Renegotiating, Renegotiations
 
 __all__ = ["Handler", "TLSSocket"]
 
@@ -90,6 +92,14 @@ class Handler(ABC):
     def announce(self, socket: TLSSocket) -> None:
         """The connection is secure: emit what is to be emitted."""
 
+    def announceAgain(self, socket: TLSSocket) -> None:
+        """A handshake behind the first is done: emit what is to be emitted."""
+        socket._fire("secure")
+
+    def handshakeTimeout(self) -> float:
+        """Within how many milliseconds a handshake has to be done (servers)."""
+        return DEFAULT_HANDSHAKE_TIMEOUT
+
     @abstractmethod
     def truncated(self, socket: TLSSocket) -> None:
         """The bytes ended before the handshake was done."""
@@ -106,7 +116,7 @@ class Handler(ABC):
         """The socket is destroyed, with an error or without."""
 
 
-class TLSSocket(Inspection, Socket):
+class TLSSocket(Inspection, Renegotiating, Socket):
     """
     A TLS connection, as Node's duplex stream.
 
@@ -181,6 +191,7 @@ class TLSSocket(Inspection, Socket):
         self._sessionToOffer: bytes | None = None
         self._waiting: tuple[Any, Callback] | None = None
         self._waitingFinal: Callback | None = None
+        self._renegotiations: Renegotiations | None = None
         self._transport: ITransport | None = None
 
     def _wrap(self, below: Any) -> None:
@@ -369,8 +380,8 @@ class TLSSocket(Inspection, Socket):
                 engine = self._engine
             if engine is not None:
                 OUTBOX.note(self)
-                if self._waiting is not None and self._secure:
-                    self._writeWaiting()
+                if self._secure and (self._waiting is not None or self._waitingFinal is not None):
+                    self._catchUp(engine)
         finally:
             self._pumping = False
 
@@ -381,7 +392,7 @@ class TLSSocket(Inspection, Socket):
         engine = self._engine
         assert engine is not None
         if event.again:
-            self._fire("secure")
+            self._renegotiated()
             return
         selected = queries.alpnSelected(engine.driver)
         self.alpnProtocol = selected.decode("latin-1") if selected else False
@@ -392,11 +403,14 @@ class TLSSocket(Inspection, Socket):
             return
         self._secure = True
         self._handler.announce(self)
-        if self._engine is None:
-            return
+        if self._engine is not None:
+            self._catchUp(engine)
+
+    def _catchUp(self, engine: TLSEngine) -> None:
+        """Do what had to wait for a handshake."""
         if self._waiting is not None:
             self._writeWaiting()
-        if self._waitingFinal is not None:
+        if self._waitingFinal is not None and engine.sending is not Sending.RENEGOTIATING:
             callback, self._waitingFinal = self._waitingFinal, None
             self._final(callback)
 
@@ -427,10 +441,21 @@ class TLSSocket(Inspection, Socket):
             self.destroy(error)
             return
         # As in Node: an error of TLS behind the handshake is told, and then
-        # the connection comes to its end.
+        # the connection comes to its end.  The peer's alert is such an end;
+        # where it is we that gave up there is nothing to wait for.
         self._fire("error", error)
-        if not self.destroyed:
+        if self.destroyed:
+            return
+        if event.told:
             self.push(None)
+            self._ticks.immediate(self._endFailed)
+        else:
+            self.destroy()
+
+    def _endFailed(self) -> None:
+        """A reader that has nothing left to read, and may never look, keeps nothing open."""
+        if not self.readableLength:
+            self.destroy()
 
     def _truncated(self, secured: bool) -> None:
         if secured:
@@ -482,8 +507,7 @@ class TLSSocket(Inspection, Socket):
         OUTBOX.note(self, sent)
         self._sent += sent
         if sent < length:
-            if engine.sending is Sending.OPEN:
-                # A renegotiation waits for the peer.
+            if engine.sending is Sending.OPEN or engine.sending is Sending.RENEGOTIATING:
                 self._waiting = (bytes(memoryview(chunk)[sent:]), callback)
             else:
                 self._ticks.nextTick(callback, brokenPipe())
@@ -517,7 +541,10 @@ class TLSSocket(Inspection, Socket):
 
     def _final(self, callback: Callback) -> None:
         engine = self._engine
-        if self._carrier is None or (engine is not None and not self._secure):
+        if self._carrier is None or (
+            engine is not None
+            and (not self._secure or engine.sending is Sending.RENEGOTIATING)
+        ):
             self._waitingFinal = callback
             return
         if engine is not None:
@@ -537,6 +564,7 @@ class TLSSocket(Inspection, Socket):
         if engine is not None:
             engine.close()
         self._waiting = self._waitingFinal = None
+        self._endRenegotiations()
         self._ticks.nextTick(self._handler.closed, self, error)
         # As in Node the close of the connection below is told in a later turn,
         # behind whatever this one still has to tell.
@@ -591,6 +619,9 @@ class ServingAlone(_Alone):
     """The server's side."""
 
     startsAtOnce = False
+
+    def handshakeTimeout(self) -> float:
+        return self._options.handshakeTimeout or super().handshakeTimeout()
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
         options = self._options
@@ -657,6 +688,7 @@ def _reactorOf(below: Any) -> Any:
 _ON_EVENT: Final[dict[type[events.Event], Callable[[TLSSocket, Any], None]]] = {
     events.ClientHelloReceived: TLSSocket._onHello,
     events.HandshakeCompleted: TLSSocket._onCompleted,
+    events.HandshakeBegun: TLSSocket._onBegunAnew,
     events.SessionIssued: TLSSocket._onSession,
     events.KeyLogged: TLSSocket._onKeyLogged,
     events.StapleReceived: TLSSocket._onStaple,

@@ -20,6 +20,9 @@ What OpenSSL may do, and what this file does about it:
 - Reading as a client stops behind every handshake message (auto retry is
   off), so that no session ticket goes by unseen.  Such a stop looks like
   "want read"; only an empty input BIO and an unchanged session make it one.
+  A connection whose later handshakes are watched stops in the same way, for
+  either role, so that what was sent before such a handshake is never taken for
+  what was sent behind it.
 - A memory BIO never shrinks.  One that has grown is replaced when it is empty.
 
 Sources: the OpenSSL manual pages SSL_read(3), SSL_get_error(3), BIO_s_mem(3),
@@ -98,18 +101,25 @@ class Driver:
 
     @ivar connection: pyOpenSSL's Connection, which owns everything.
     @ivar ssl: its C{SSL*}.
+    @ivar noted: of handshakes that are watched, what happened since this was
+        last cleared: False for each that began, True for each that ended.  One
+        that was refused ends in the same call in which it began.
     """
 
     __slots__ = (
         "__weakref__",
+        "_asked",
+        "_behind",
         "_inputGrown",
         "_isServer",
         "_native",
         "_outputGrown",
         "_rbio",
         "_session",
+        "_stops",
         "_wbio",
         "connection",
+        "noted",
         "ssl",
     )
 
@@ -124,6 +134,10 @@ class Driver:
         self._wbio = connection._from_ssl
         self._inputGrown = self._outputGrown = False
         self._session: Any = ffi.NULL
+        self._stops = not isServer
+        self._asked = False
+        self._behind: bytes | None = None
+        self.noted: list[bool] = []
         if isServer:
             lib.SSL_set_accept_state(ssl)
         else:
@@ -221,14 +235,21 @@ class Driver:
         @return: the data; why it ended (DONE: there may be more); and whether
             it stopped because a new session has come.
         """
+        if self._behind is not None:
+            behind, self._behind = self._behind, None
+            return behind, DONE, False
         _ERR_clear_error()
         ssl = self.ssl
         got = 0
         while True:
             result = _SSL_read(ssl, _plain + got, _PLAIN_SIZE - got)
             if result > 0:
+                if self.noted:
+                    self._asked = False
+                    self._behind = bytes(_plainView[got : got + result])
+                    return bytes(_plainView[:got]), DONE, False
                 got += result
-                if result < RECORD and not self.pendingInput():
+                if result < RECORD and not self.pendingInput() and not self._asked:
                     self._shrinkInput(got)
                     return bytes(_plainView[:got]), WANT_READ, False
                 if _PLAIN_SIZE - got >= RECORD:
@@ -236,8 +257,11 @@ class Driver:
                 return bytes(_plainView[:got]), DONE, False
             outcome = _OUTCOMES.get(_SSL_get_error(ssl, result), FAILED)
             if outcome == WANT_READ:
-                if not self._isServer:
-                    if self.sessionChanged():
+                if self._stops:
+                    if self.noted:
+                        self._asked = False
+                        return bytes(_plainView[:got]), DONE, False
+                    if not self._isServer and self.sessionChanged():
                         return bytes(_plainView[:got]), DONE, True
                     if self.pendingInput():
                         continue
@@ -272,12 +296,27 @@ class Driver:
         _ERR_clear_error()
 
     def renegotiate(self) -> bool:
-        """Ask for a renegotiation (TLS 1.2 and older); False if it cannot be."""
+        """
+        Let the next call begin a new handshake (TLS 1.2 and older).
+
+        In the middle of an incoming record none can begin; then a read does it
+        behind that record.
+
+        @return: False if it cannot be; the error queue says why.
+        """
         _ERR_clear_error()
-        if lib.SSL_renegotiate(self.ssl) != 1:
-            _ERR_clear_error()
-            return False
-        return True
+        self._asked = lib.SSL_renegotiate(self.ssl) == 1
+        return self._asked
+
+    def watchHandshakes(self, callback: Any) -> None:
+        """
+        Watch for handshakes to come; reading stops where one begins or ends.
+
+        @param callback: for C{SSL_set_info_callback}; it adds to C{noted}.
+        """
+        lib.SSL_set_info_callback(self.ssl, callback)
+        lib.SSL_clear_mode(self.ssl, lib.SSL_MODE_AUTO_RETRY)
+        self._stops = True
 
     # -- what is set before the handshake
 

@@ -24,7 +24,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.openssl.calls import Driver, sslKey
 
-__all__ = ["Hooked", "ask", "enable", "register", "unregister"]
+__all__ = ["Hooked", "ask", "enable", "register", "unregister", "watchHandshakes"]
 
 
 class Hooked(Protocol):
@@ -54,8 +54,8 @@ class Hooked(Protocol):
     def hookPskServer(self, identity: bytes) -> bytes | None:
         """The key of an identity, or None."""
 
-    def hookHandshake(self) -> None:
-        """A handshake has begun (the first one, or a renegotiation)."""
+    def hookHandshake(self, done: bool) -> None:
+        """A handshake that is watched has begun, or (done) ended."""
 
     def hookTicketKeys(self) -> Sequence[bytes]:
         """A server's ticket keys, 48 bytes each: the first seals, all of them open."""
@@ -85,13 +85,23 @@ def enable(native: SSL.Context, name: str) -> None:
     """
     Install a trampoline on a context, once.
 
-    @param name: one of C{alpn keylog status pskClient pskServer
-        handshakes}.
+    @param name: one of C{alpn keylog status pskClient pskServer}.
     """
     names = _enabled.setdefault(native, set())
     if name not in names:
         names.add(name)
         _INSTALLERS[name](native._context)
+
+
+def watchHandshakes(driver: Driver, connection: Hooked) -> None:
+    """
+    Tell a connection of every handshake from now on.
+
+    Only TLS 1.2 and older have more than one; a connection is watched when its
+    first one is done, so that this one costs nothing.
+    """
+    register(driver, connection)
+    driver.watchHandshakes(_handshakes)
 
 
 def ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
@@ -184,10 +194,13 @@ def _pskServer(ssl: Any, identity: Any, psk: Any, pskSize: int) -> int:
     return len(key)
 
 
+_START_OR_DONE = lib.SSL_CB_HANDSHAKE_START | lib.SSL_CB_HANDSHAKE_DONE
+
+
 @ffi.callback("void (*)(const SSL *, int, int)")
 def _handshakes(ssl: Any, where: int, _value: int) -> None:
-    if where & lib.SSL_CB_HANDSHAKE_START:
-        ask(ssl, None, "hookHandshake")
+    if where & _START_OR_DONE:
+        ask(ssl, None, "hookHandshake", bool(where & lib.SSL_CB_HANDSHAKE_DONE))
 
 
 _INSTALLERS: dict[str, Callable[[Any], Any]] = {
@@ -196,5 +209,4 @@ _INSTALLERS: dict[str, Callable[[Any], Any]] = {
     "status": lambda ctx: lib.SSL_CTX_set_tlsext_status_cb(ctx, _status),
     "pskClient": lambda ctx: lib.SSL_CTX_set_psk_client_callback(ctx, _pskClient),
     "pskServer": lambda ctx: lib.SSL_CTX_set_psk_server_callback(ctx, _pskServer),
-    "handshakes": lambda ctx: lib.SSL_CTX_set_info_callback(ctx, _handshakes),
 }

@@ -37,10 +37,11 @@ import attrs
 from OpenSSL import SSL
 
 from txnodetls.alpn import decodeALPN
+from txnodetls.constants import SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.openssl import calls, hooks, queries
 from txnodetls.openssl.areas import INPUT
-from txnodetls.openssl.failures import connectionError, drainErrors
+from txnodetls.openssl.failures import connectionError, drainErrors, opensslError
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
@@ -302,6 +303,33 @@ class TLSEngine:
             self.driver.shutdown()
         self._happen(Happening.END_SENT)
 
+    def renegotiate(self, verifyMode: int | None = None, whole: bool = False) -> None:
+        """
+        Begin a new handshake (TLS 1.2 and older); a server asks the client to.
+
+        From when it has begun until it is done nothing can be sent.
+
+        @param verifyMode: C{SSL_VERIFY_*} bits for this handshake and later ones.
+        @param whole: resume no session, so that a client certificate is asked for.
+        @raise NodeError: it cannot be; nothing has changed.
+        """
+        driver = self.driver
+        if not driver.renegotiate():
+            raise opensslError(blame=Blame.LOCAL, phase=Phase.OPEN)
+        if verifyMode is not None:
+            driver.setVerify(verifyMode)
+        if whole:
+            driver.setOptions(SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION)
+        if not self._settings.isServer:
+            self._happen(Happening.BEGUN_ANEW)
+        elif driver.handshake() == calls.FAILED:
+            self._fail()
+            return
+        # Of a client it is a read that begins: to the handshake call itself,
+        # application data that was not read yet is an error.
+        self._unread = True
+        self._queue(*driver.read())
+
     def resume(self, answer: Answer) -> None:
         """
         Go on with a held ClientHello.
@@ -378,6 +406,8 @@ class TLSEngine:
         self.pskSupplied = self.pskSupplied and queries.madeWithPsk(self.driver)
         self._happen(Happening.SECURED)
         self._unread = True
+        if queries.protocol(self.driver) != "TLSv1.3":
+            hooks.watchHandshakes(self.driver, self)
         if self._settings.isServer:
             self._events.append(events.HandshakeCompleted())
         else:
@@ -385,21 +415,57 @@ class TLSEngine:
 
     def _completeClient(self) -> None:
         driver = self.driver
-        reused = queries.sessionReused(driver)
-        if self._settings.requestStaple and reused:
+        if self._settings.requestStaple and queries.sessionReused(driver):
             self._events.append(events.StapleReceived(None))
         self._events.append(events.HandshakeCompleted())
+        self._issueSession()
+
+    def _issueSession(self) -> None:
+        """A client's handshake is done: report its session, if it is complete and new."""
+        driver = self.driver
         # From here on a new session means a ticket.
         driver.sessionChanged()
-        if reused or queries.protocol(driver) == "TLSv1.3":
+        if queries.sessionReused(driver) or queries.protocol(driver) == "TLSv1.3":
             return
         # TLS 1.2 and older: the session is complete with the handshake.
         session = queries.session(driver)
         if session is not None and queries.sessionIdOf(session):
             self._events.append(events.SessionIssued(session))
 
+    # -- later handshakes (TLS 1.2 and older)
+
+    def _followHandshakes(self) -> None:
+        """
+        Look at what was noted of handshakes during the last call.
+
+        Only one that outlives the call is one: a request that is refused, and
+        a server's own request, begin and end at once.
+        """
+        noted = self.driver.noted
+        begun = False
+        for done in noted:
+            if begun or not done:
+                begun = not done
+            elif self.sending is Sending.RENEGOTIATING or self.sending is Sending.CLOSED:
+                self._completeAgain()
+        noted.clear()
+        if begun:
+            self._beginAnew()
+
+    def _beginAnew(self) -> None:
+        self.pskSupplied = False
+        self._happen(Happening.BEGUN_ANEW)
+        self._events.append(events.HandshakeBegun())
+
+    def _completeAgain(self) -> None:
+        self.pskSupplied = self.pskSupplied and queries.madeWithPsk(self.driver)
+        self._happen(Happening.SECURED)
+        if not self._settings.isServer:
+            self._issueSession()
+        self._events.append(events.HandshakeCompleted(again=True))
+
     def _fail(self) -> None:
-        if self.receiving is Receiving.HANDSHAKE:
+        if self.receiving is Receiving.HANDSHAKE or self.sending is Sending.RENEGOTIATING:
             phase = Phase.HANDSHAKING
         else:
             phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.CLOSING
@@ -410,10 +476,11 @@ class TLSEngine:
         if error.alert is None:
             error.alert = self.driver.alertSent()
         # What a callback raised is the cause, whatever OpenSSL made of it.
-        self._die(self._hookError or error)
+        told = bool(entries) and entries[0].alert is not None
+        self._die(self._hookError or error, told and self._hookError is None)
 
-    def _die(self, error: BaseException) -> None:
-        self._events.append(events.Failed(error))
+    def _die(self, error: BaseException, told: bool = False) -> None:
+        self._events.append(events.Failed(error, told))
         self._unread = False
         self._happen(Happening.DIED)
 
@@ -427,10 +494,14 @@ class TLSEngine:
         """What a read has brought, as events."""
         if data:
             self._events.append(data)
+        if self.driver.noted:
+            self._followHandshakes()
         if hasSession:
-            session = queries.session(self.driver)
-            if session is not None:
-                self._events.append(events.SessionIssued(session))
+            # In the middle of a handshake it is not complete yet.
+            if self.sending is not Sending.RENEGOTIATING:
+                session = queries.session(self.driver)
+                if session is not None:
+                    self._events.append(events.SessionIssued(session))
         elif outcome != calls.DONE:
             self._unread = False
         if outcome == calls.FAILED or self._hookError is not None:
@@ -473,8 +544,8 @@ class TLSEngine:
         self.pskSupplied = bool(key)
         return key
 
-    def hookHandshake(self) -> None:
-        pass
+    def hookHandshake(self, done: bool) -> None:
+        self.driver.noted.append(done)
 
     def hookFailed(self, error: BaseException) -> None:
         if self._hookError is None:

@@ -16,6 +16,7 @@ __all__ = [
     "EndReceived",
     "Event",
     "Failed",
+    "HandshakeBegun",
     "HandshakeCompleted",
     "KeyLogged",
     "SessionIssued",
@@ -39,6 +40,16 @@ class ClientHelloReceived(Event):
     """
 
     hello: ClientHello
+
+
+@attrs.frozen
+class HandshakeBegun(Event):
+    """
+    A new handshake has begun on a connection that had one (TLS 1.2 and older).
+
+    A client that asks for one as often as it likes lets a server do a lot of
+    work; whoever wants an end to that counts these.
+    """
 
 
 @attrs.frozen
@@ -111,6 +122,8 @@ class Failed(Event):
     The connection is over.  The alert, if there is one, waits to be drained.
 
     @ivar error: why: a NodeError, or what a callback of the application raised.
+    @ivar told: it is the peer that gave up, and said so in an alert.
     """
 
     error: BaseException
+    told: bool = False

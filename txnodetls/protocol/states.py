@@ -8,7 +8,9 @@ whole truth; an entry that is not there cannot happen.
     receiving   HELLO → ASKING → HANDSHAKE → OPEN → ENDED or CUT
                 (a client, and a server that nobody asked to look at the
                 ClientHello, begin with HANDSHAKE)
-    sending     WAITING → OPEN → CLOSED
+    sending     WAITING → OPEN ⇄ RENEGOTIATING
+                            ↓         ↓
+                          CLOSED ← ← ←
 
 and from every state there is a way to DEAD.
 """
@@ -38,7 +40,8 @@ class Sending(enum.Enum):
 
     WAITING = "not taken yet: the handshake is not done"
     OPEN = "encrypted"
-    CLOSED = "refused: close_notify has been sent"
+    RENEGOTIATING = "not taken yet: a new handshake is under way (TLS 1.2 and older)"
+    CLOSED = "refused: close_notify has been sent, or can be sent no more"
     DEAD = "refused: the connection has failed or is closed"
 
 
@@ -48,6 +51,7 @@ class Happening(enum.Enum):
     HELLO_READ = "a ClientHello is complete, and there are questions"
     ANSWERED = "the questions are answered, or there were none"
     SECURED = "the handshake is done"
+    BEGUN_ANEW = "a new handshake has begun on a connection that had one"
     END_RECEIVED = "close_notify has come"
     CUT_OFF = "the bytes have ended without one, behind the handshake"
     END_SENT = "close_notify is on its way"
@@ -73,16 +77,19 @@ RECEIVING: Final = {
     },
     Receiving.OPEN: {
         Happening.SECURED: Receiving.OPEN,
+        Happening.BEGUN_ANEW: Receiving.OPEN,
         Happening.END_SENT: Receiving.OPEN,
         Happening.END_RECEIVED: Receiving.ENDED,
         Happening.CUT_OFF: Receiving.CUT,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.ENDED: {
+        Happening.BEGUN_ANEW: Receiving.ENDED,
         Happening.END_SENT: Receiving.ENDED,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.CUT: {
+        Happening.BEGUN_ANEW: Receiving.CUT,
         Happening.END_SENT: Receiving.CUT,
         Happening.DIED: Receiving.DEAD,
     },
@@ -102,8 +109,18 @@ SENDING: Final = {
     },
     Sending.OPEN: {
         Happening.SECURED: Sending.OPEN,
+        Happening.BEGUN_ANEW: Sending.RENEGOTIATING,
         Happening.END_RECEIVED: Sending.OPEN,
         Happening.CUT_OFF: Sending.OPEN,
+        Happening.END_SENT: Sending.CLOSED,
+        Happening.DIED: Sending.DEAD,
+    },
+    Sending.RENEGOTIATING: {
+        Happening.SECURED: Sending.OPEN,
+        Happening.BEGUN_ANEW: Sending.RENEGOTIATING,
+        # A handshake whose other side has ended can never be done.
+        Happening.END_RECEIVED: Sending.CLOSED,
+        Happening.CUT_OFF: Sending.CLOSED,
         Happening.END_SENT: Sending.CLOSED,
         Happening.DIED: Sending.DEAD,
     },
@@ -111,6 +128,7 @@ SENDING: Final = {
         Happening.HELLO_READ: Sending.CLOSED,
         Happening.ANSWERED: Sending.CLOSED,
         Happening.SECURED: Sending.CLOSED,
+        Happening.BEGUN_ANEW: Sending.CLOSED,
         Happening.END_RECEIVED: Sending.CLOSED,
         Happening.CUT_OFF: Sending.CLOSED,
         Happening.END_SENT: Sending.CLOSED,
