@@ -113,13 +113,14 @@ class Loopback:
         A server that listens; with the authority's certificate for localhost.
 
         Its C{secured} are the sockets of its 'secureConnection' events, C{seen} what these
-        were like then, C{failures} the errors of 'tlsClientError'.
+        were like then, C{failures} the errors of 'tlsClientError', C{errors} those of open sockets.
         """
         if not options.keys() & {"key", "pfx", "secureContext", "pskCallback"}:
             options = {"key": self.pki.server.key, "cert": self.pki.server.cert, **options}
         server: Any = tls.createServer(options)
         self.servers.append(server)
-        server.secured, server.seen, server.failures = [], [], []
+        server.secured, server.seen = [], []
+        server.failures, server.errors = [], []
         server.on("secureConnection", partial(self._accepted, server))
         server.on("tlsClientError", lambda raised, socket: server.failures.append(raised))
         if listener is not None:
@@ -133,8 +134,7 @@ class Loopback:
         self.sockets.append(socket)
         server.secured.append(socket)
         server.seen.append(describe(socket))
-        # What a peer does to a connection that is open is the socket's own to tell.
-        socket.on("error", lambda raised: None)
+        socket.on("error", server.errors.append)
 
     def dial(self, to: Any, **options: Any) -> Any:
         """A client that trusts the authority and asks for localhost; to: a server or a port."""
