@@ -14,7 +14,7 @@ from tests.loopback import Loopback, Received, describe, until
 from tests.support import Credentials, Pki, makePki
 from txnodetls.errors import Blame
 
-LARGE = 3 * 1024 * 1024 + 17
+LARGE = 1024 * 1024 + 17
 VERSIONS = ["TLSv1.2", "TLSv1.3"]
 both = pytest.mark.parametrize("version", VERSIONS)
 

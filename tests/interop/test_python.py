@@ -16,7 +16,7 @@ from tests.interop.peers import digest, payload
 from tests.loopback import Loopback, Received, describe, until
 from tests.support import Credentials, Pki
 
-LARGE = 3 * 1024 * 1024 + 17
+LARGE = 1024 * 1024 + 17
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 both = pytest.mark.parametrize("version", VERSIONS)
 Result = TypeVar("Result")

@@ -26,7 +26,7 @@ from tests.loopback import Loopback, Received, describe, until
 from tests.support import Pki
 from txnodetls.twisted.endpoints import ClientEndpoint, ServerEndpoint
 
-LARGE = 3 * 1024 * 1024 + 17
+LARGE = 1024 * 1024 + 17
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 both = pytest.mark.parametrize("version", VERSIONS)
 # What Twisted hears from pyOpenSSL, and from itself.
