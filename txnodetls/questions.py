@@ -28,13 +28,14 @@ import attrs
 
 from txnodetls.alpn import encodeALPN
 from txnodetls.answers import ask, follow
+from txnodetls.context import defaultSessionIdContext
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.interfaces import ISecureContext
 from txnodetls.pki.issuers import findIssuer
 from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import Answer, verifyMode
 
-__all__ = ["Asked", "HelloQuestions", "Policy"]
+__all__ = ["Asked", "HelloQuestions", "Policy", "sessionsBoundTo"]
 
 SNICallback = Callable[..., Any]
 ALPNCallback = Callable[[dict[str, Any]], Any]
@@ -130,7 +131,10 @@ class HelloQuestions:
         self._socket._context = context
         self._socket._verification = (request, reject)
         self._answer = Answer(
-            native=context.native, verifyMode=verifyMode(request, reject), alpn=alpn
+            native=context.native,
+            sessionIdContext=sessionsBoundTo(context, request, reject),
+            verifyMode=verifyMode(request, reject),
+            alpn=alpn,
         )
 
     def _askProtocol(self) -> None:
@@ -211,6 +215,13 @@ class HelloQuestions:
             )
         )
         return False
+
+
+def sessionsBoundTo(context: Any, requestCert: bool, rejectUnauthorized: bool) -> bytes:
+    """What sessions are bound to under a context that does not say so; empty if it does."""
+    if context.sessionIdContext:
+        return b""
+    return defaultSessionIdContext(context, requestCert, rejectUnauthorized)
 
 
 def _either(own: Any, otherwise: bool) -> bool:

@@ -30,7 +30,7 @@ from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
-from txnodetls.questions import HelloQuestions, Policy
+from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import handshakeTimedOut
 from txnodetls.socket import Handler, TLSSocket
 
@@ -78,6 +78,9 @@ class ServerHandler(Handler):
                 pskServer=partial(serverPsk, server._pskCallback, socket),
                 pskHint=server._pskHint,
             )
+        bound = sessionsBoundTo(context, server.requestCert, server.rejectUnauthorized)
+        if bound:
+            settings = attrs.evolve(settings, sessionIdContext=bound)
         return TLSEngine(context.native, settings)
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:

@@ -55,7 +55,7 @@ from txnodetls.protocol import events
 from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, verifyMode
 from txnodetls.protocol.states import Sending
 from txnodetls.psk import clientPsk, serverPsk
-from txnodetls.questions import HelloQuestions, Policy
+from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import Renegotiating, Renegotiations
 
 __all__ = ["Handler", "TLSSocket"]
@@ -626,30 +626,30 @@ class ServingAlone(_Alone):
     def begin(self, socket: TLSSocket) -> TLSEngine:
         options = self._options
         socket._context = self._context
-        callback = options.pskCallback
+        callback, hint = options.pskCallback, options.pskIdentityHint
+        requestCert, rejectUnauthorized = self._wanted()
         return TLSEngine(
             self._context.native,
             EngineSettings(
                 isServer=True,
-                verifyMode=verifyMode(
-                    bool(options.requestCert), options.rejectUnauthorized is not False
-                ),
+                verifyMode=verifyMode(requestCert, rejectUnauthorized),
+                sessionIdContext=sessionsBoundTo(self._context, requestCert, rejectUnauthorized),
                 askAboutHello=bool(options.SNICallback or options.ALPNCallback),
                 alpn=options.ALPNProtocols or b"",
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
+                pskHint=None if hint is None else hint.encode(),
                 keylog=bool(socket.listenerCount("keylog")),
             ),
         )
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         options = self._options
-        policy = Policy(
-            sniCallback=options.SNICallback,
-            alpnCallback=options.ALPNCallback,
-            requestCert=bool(options.requestCert),
-            rejectUnauthorized=options.rejectUnauthorized is not False,
-        )
+        policy = Policy(options.SNICallback, options.ALPNCallback, None, *self._wanted())
         HelloQuestions(socket, policy).start(event.hello)
+
+    def _wanted(self) -> tuple[bool, bool]:
+        options = self._options
+        return bool(options.requestCert), options.rejectUnauthorized is not False
 
 
 class ConnectingAlone(_Alone):

@@ -39,9 +39,9 @@ from OpenSSL import SSL
 from txnodetls.alpn import decodeALPN
 from txnodetls.constants import SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION
 from txnodetls.errors import Blame, NodeError, Phase
-from txnodetls.openssl import calls, hooks, queries
+from txnodetls.openssl import calls, contexts, hooks, queries
 from txnodetls.openssl.areas import INPUT
-from txnodetls.openssl.failures import connectionError, drainErrors, opensslError
+from txnodetls.openssl.failures import LIB_SSL, connectionError, drainErrors, makeEntry, opensslError
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
@@ -78,6 +78,9 @@ class EngineSettings:
     @ivar pskHint: the hint to send with it (TLS 1.2 and older).
     @ivar keylog: report secrets.
     @ivar options: further C{SSL_OP_*} bits.
+    @ivar sessionIdContext: what a server's sessions are bound to, if the
+        context does not say it; without any, OpenSSL refuses to resume where
+        client certificates are asked for.
     """
 
     isServer: bool
@@ -92,6 +95,7 @@ class EngineSettings:
     pskHint: bytes | None = None
     keylog: bool = False
     options: int = 0
+    sessionIdContext: bytes = b""
 
 
 @attrs.frozen
@@ -100,6 +104,7 @@ class Answer:
     What the application says to a ClientHello; None leaves things as they are.
 
     @ivar native: the context to go on with.
+    @ivar sessionIdContext: as in L{EngineSettings}, for that context.
     @ivar verifyMode: C{SSL_VERIFY_*} bits to go on with.
     @ivar alpn: the protocols to support, length-prefixed; empty for none.
     @ivar protocol: the one protocol to agree on, whatever C{alpn} says; empty
@@ -108,6 +113,7 @@ class Answer:
     """
 
     native: SSL.Context | None = None
+    sessionIdContext: bytes = b""
     verifyMode: int | None = None
     alpn: bytes | None = None
     protocol: bytes | None = None
@@ -137,6 +143,7 @@ class TLSEngine:
         "_hookError",
         "_parser",
         "_settings",
+        "_stapleTold",
         "_unread",
         "driver",
         "pskSupplied",
@@ -150,6 +157,7 @@ class TLSEngine:
         self._hookError: BaseException | None = None
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
+        self._stapleTold = False
         self._unread = False
         self.pskSupplied = False
         self.sending = Sending.WAITING
@@ -160,6 +168,8 @@ class TLSEngine:
                 blame=Blame.CONFIGURATION,
                 phase=Phase.HANDSHAKING,
             )
+        if settings.sessionIdContext:
+            contexts.setSessionIdContext(native, settings.sessionIdContext)
         names = _hooksFor(settings)
         # Before the connection is made: it takes some of them over from the context.
         for name in names:
@@ -341,6 +351,8 @@ class TLSEngine:
         self._answer = answer
         driver = self.driver
         if answer.native is not None:
+            if answer.sessionIdContext:
+                contexts.setSessionIdContext(answer.native, answer.sessionIdContext)
             driver.switchContext(answer.native)
         if answer.verifyMode is not None:
             driver.setVerify(answer.verifyMode)
@@ -415,7 +427,8 @@ class TLSEngine:
 
     def _completeClient(self) -> None:
         driver = self.driver
-        if self._settings.requestStaple and queries.sessionReused(driver):
+        if self._settings.requestStaple and not self._stapleTold and queries.sessionReused(driver):
+            # In TLS 1.2 OpenSSL says nothing of it then.
             self._events.append(events.StapleReceived(None))
         self._events.append(events.HandshakeCompleted())
         self._issueSession()
@@ -470,8 +483,10 @@ class TLSEngine:
         else:
             phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.CLOSING
         entries = drainErrors()
-        reason = entries[0].reason if entries else _FATAL
-        ours = reason in _OURS or reason & _FATAL == _FATAL
+        first = entries[0] if entries else makeEntry(LIB_SSL, _FATAL)
+        ours = first.library == LIB_SSL and (
+            first.reason in _OURS or first.reason & _FATAL == _FATAL
+        )
         error = connectionError(entries, blame=Blame.LOCAL if ours else Blame.PEER, phase=phase)
         if error.alert is None:
             error.alert = self.driver.alertSent()
@@ -530,6 +545,7 @@ class TLSEngine:
     def hookStatus(self) -> bytes | bool | None:
         if self._settings.isServer:
             return self._answer.staple
+        self._stapleTold = True
         self._events.append(events.StapleReceived(queries.staple(self.driver)))
         return True
 
