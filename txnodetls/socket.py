@@ -41,6 +41,7 @@ from txnodetls.errors import (
     NodeTypeError,
     OpenSSLError,
     Phase,
+    SystemCallError,
     invalidArgType,
     outOfRange,
 )
@@ -355,6 +356,12 @@ class TLSSocket(Inspection, Renegotiating, Socket):
             self._pump()
         elif not self.destroyed:
             self._truncated(False)
+
+    def carrierClosed(self, error: Exception | None) -> None:
+        """The connection below is gone."""
+        if isinstance(error, SystemCallError) and not self._secure:
+            error.phase = Phase.HANDSHAKING
+        super().carrierClosed(error)
 
     # -- events of the engine
 
