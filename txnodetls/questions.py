@@ -2,7 +2,8 @@
 What a server asks the application about a ClientHello.
 
 The bytes are held while this goes on (see C{protocol/engine.py}).  The order
-is that of what depends on what: first which context serves this name
+is that of what depends on what: as in Node first the session that the client
+wants to resume (C{'resumeSession'}); which context serves this name
 (C{SNICallback}, or the list of C{addContext}); then, of what that context
 says, which protocol (C{ALPNCallback}) and, for its certificate, which OCSP
 staple.  When all is answered the handshake goes on.
@@ -39,6 +40,7 @@ __all__ = ["Asked", "HelloQuestions", "Policy", "sessionsBoundTo"]
 
 SNICallback = Callable[..., Any]
 ALPNCallback = Callable[[dict[str, Any]], Any]
+SessionHook = Callable[[bytes, Callable[["BaseException | None", Any], None]], None]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
 
 
@@ -52,6 +54,7 @@ class Policy:
     @ivar askStaple: asked for the staple of (certificate, issuer), or None.
     @ivar requestCert: whether clients are asked for a certificate.
     @ivar rejectUnauthorized: whether those without a verified one are refused.
+    @ivar resumeSession: asked for the session of an id, or None.
     """
 
     sniCallback: SNICallback | None = None
@@ -59,6 +62,7 @@ class Policy:
     askStaple: StapleHook | None = None
     requestCert: bool = False
     rejectUnauthorized: bool = True
+    resumeSession: SessionHook | None = None
 
 
 class Asked(Protocol):
@@ -98,6 +102,26 @@ class HelloQuestions:
     def start(self, hello: ClientHello) -> None:
         """Ask; the socket's engine goes on when all is answered."""
         self._hello = hello
+        hook = self._policy.resumeSession
+        if hook is not None and hello.sessionId and not hello.ticket:
+            self._waitsFor = "resumeSession"
+            hook(hello.sessionId, self._sessionAnswered)
+        else:
+            self._askContext()
+
+    def _sessionAnswered(self, error: BaseException | None, session: Any) -> None:
+        if not self._expected("resumeSession"):
+            return
+        if error is not None:
+            self._socket.destroy(error)
+            return
+        # As in Node, whatever else is answered is no session.
+        if isinstance(session, (bytes, bytearray, memoryview)):
+            self._answer = attrs.evolve(self._answer, session=bytes(session))
+        self._askContext()
+
+    def _askContext(self) -> None:
+        hello = self._hello
         callback = self._policy.sniCallback
         if hello.servername and callback is not None:
             self._waitsFor = "SNICallback"
@@ -130,7 +154,8 @@ class HelloQuestions:
             self._policy = attrs.evolve(policy, alpnCallback=callback)
         self._socket._context = context
         self._socket._verification = (request, reject)
-        self._answer = Answer(
+        self._answer = attrs.evolve(
+            self._answer,
             native=context.native,
             sessionIdContext=sessionsBoundTo(context, request, reject),
             verifyMode=verifyMode(request, reject),

@@ -12,7 +12,7 @@ Source: https://nodejs.org/api/tls.html#class-tlsserver
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -26,13 +26,17 @@ from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
 from txnodetls.openssl import queries
 from txnodetls.openssl.failures import verifyErrorCode
+from txnodetls.openssl.sessions import requireStore
 from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import handshakeTimedOut
+from txnodetls.resumption import ServerSessions
+from txnodetls.sessions.tickets import ticketKeys
 from txnodetls.socket import Handler, TLSSocket
+from txnodetls.streams.emitter import Listener
 
 __all__ = ["Server", "createServer"]
 
@@ -87,6 +91,7 @@ class ServerHandler(Handler):
         server = self.server
         policy = Policy(
             sniCallback=server._chooseContext,
+            resumeSession=server._sessions.resume if server._sessions.asks else None,
             alpnCallback=server._alpnCallback,
             askStaple=server._askStaple if server.listenerCount("OCSPRequest") else None,
             requestCert=server.requestCert,
@@ -132,6 +137,11 @@ class ServerHandler(Handler):
         server._fire("tlsClientError", error, socket)
         if server.listenerCount("clientError"):
             server._fire("clientError", error, socket)
+
+    def sessionMade(
+        self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
+    ) -> None:
+        self.server._sessions.keep(event, kept)
 
     def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
         socket._fire("keylog", line)
@@ -196,10 +206,12 @@ class Server(NetServer):
         hint = given.pskIdentityHint
         self._pskHint: bytes | None = None if hint is None else hint.encode()
         self._handshakeTimeout: float = given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT
-        self._settings: tuple[tuple[bool, bool], EngineSettings] | None = None
-        self._context: Any = self._makeContext(given)
+        self._settings: tuple[Any, EngineSettings] | None = None
+        context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
+        self._sessions = ServerSessions(self, self._reactor.seconds)
+        self._sessions.contextChanged(context)
         self._socketOptions = {
             "allowHalfOpen": self.allowHalfOpen,
             "highWaterMark": self.highWaterMark,
@@ -250,7 +262,52 @@ class Server(NetServer):
         """
         if not isinstance(options, Mapping):
             raise invalidArgType("options", "of type object", options)
-        self._context = self._makeContext(options)
+        context = self._makeContext(options)
+        self._sessions.contextChanged(context)
+        self._context = context
+
+    # -- sessions
+
+    def getTicketKeys(self) -> bytes:
+        """
+        The 48 bytes that this server makes its session tickets with.
+
+        They are as good as the keys of all connections that resume with them.
+
+        @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        """
+        return self._sessions.ring().current
+
+    def setTicketKeys(self, keys: bytes) -> None:
+        """
+        Make session tickets with these 48 bytes; those of other keys are refused.
+
+        This is for connections that begin from now on.
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}, C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        @raise NodeError: C{ERR_INTERNAL_ASSERTION}, as in Node: these are not 48.
+        """
+        keys = ticketKeys(keys)
+        self._sessions.ring().replace(keys)
+
+    def rotateTicketKeys(self, keys: bytes | None = None) -> None:
+        """
+        Make session tickets with these 48 bytes, or random ones, from now on.
+
+        Tickets of the keys before are taken, and renewed, for another C{sessionTimeout}.
+        An addition to Node.
+
+        @raise NodeTypeError: as C{setTicketKeys}.
+        @raise NodeError: as C{setTicketKeys}.
+        """
+        keys = None if keys is None else ticketKeys(keys)
+        self._sessions.ring().rotate(keys)
+
+    def _add(self, eventName: Hashable, listener: Listener, first: bool) -> None:
+        if eventName == "resumeSession":
+            # Who relies on it is to know at once that it cannot be had here.
+            requireStore()
+        super()._add(eventName, listener, first)
 
     def _makeContext(self, given: Any) -> Any:
         """An ISecureContext as it is, or one made of options."""
@@ -285,21 +342,27 @@ class Server(NetServer):
     def _settingsNow(self) -> EngineSettings:
         """The settings, remade when listeners or contexts have come or gone."""
         keylog = bool(self.listenerCount("keylog"))
+        sessions = self._sessions
+        keys, reports = sessions.ticketKeys(), sessions.reports
         asks = bool(
-            self._contexts
+            sessions.asks
+            or self._contexts
             or self._sniCallback is not None
             or self._alpnCallback is not None
             or self.listenerCount("OCSPRequest")
         )
-        if self._settings is None or self._settings[0] != (keylog, asks):
+        now = (keylog, asks, keys, reports)
+        if self._settings is None or self._settings[0] != now:
             self._settings = (
-                (keylog, asks),
+                now,
                 EngineSettings(
                     isServer=True,
                     verifyMode=verifyMode(self.requestCert, self.rejectUnauthorized),
                     askAboutHello=asks,
                     alpn=self._alpn,
                     keylog=keylog,
+                    ticketKeys=keys,
+                    reportSessions=reports,
                 ),
             )
         return self._settings[1]

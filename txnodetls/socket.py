@@ -63,6 +63,9 @@ __all__ = ["Handler", "TLSSocket"]
 
 Callback = Callable[[BaseException | None], object]
 
+# What could not be sent in one of these states can be sent in a while.
+_STALLED: Final = (Sending.RENEGOTIATING, Sending.WITHHELD)
+_LATER: Final = (Sending.OPEN, *_STALLED)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
 _TURN_SHARE: Final = 1024 * 1024
@@ -108,6 +111,12 @@ class Handler(ABC):
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         """A ClientHello waits for C{socket._resume()}."""
         socket._resume(Answer())
+
+    def sessionMade(
+        self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
+    ) -> None:
+        """There is a new session; the connection goes on when C{kept} is called."""
+        kept()
 
     def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
         """A line for the key log."""
@@ -417,12 +426,34 @@ class TLSSocket(Inspection, Renegotiating, Socket):
         """Do what had to wait for a handshake."""
         if self._waiting is not None:
             self._writeWaiting()
-        if self._waitingFinal is not None and engine.sending is not Sending.RENEGOTIATING:
+        if self._waitingFinal is not None and engine.sending not in _STALLED:
             callback, self._waitingFinal = self._waitingFinal, None
             self._final(callback)
 
     def _onSession(self, event: events.SessionIssued) -> None:
         self._fire("session", event.session)
+
+    def _onSessionMade(self, event: events.SessionMade) -> None:
+        if self._carrier is not None:
+            self._carrier.pause()
+        waiting = [self._engine]
+
+        def kept() -> None:
+            # The first answer counts, if it does not come too late.
+            if waiting and waiting.pop() is self._engine:
+                self._ticks.turn(self._sessionKept)
+
+        self._handler.sessionMade(self, event, kept)
+
+    def _sessionKept(self) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        engine.sessionKept()
+        if engine.sending is not Sending.WITHHELD:
+            if self._carrier is not None and (self._reading or not self._secure):
+                self._carrier.resume()
+            self._pump()
 
     def _onKeyLogged(self, event: events.KeyLogged) -> None:
         self._handler.keyLogged(self, event.line)
@@ -488,8 +519,12 @@ class TLSSocket(Inspection, Renegotiating, Socket):
             # What is left inside the engine comes first, but never on the
             # stack of whoever asked for it.
             self._ticks.nextTick(self._pump)
-        if self._carrier is not None:
+        if self._carrier is not None and not self._withheld():
             self._carrier.resume()
+
+    def _withheld(self) -> bool:
+        """Whether a new session has to be kept before anything goes on."""
+        return self._engine is not None and self._engine.sending is Sending.WITHHELD
 
     def _stopReading(self) -> None:
         self._reading = False
@@ -514,7 +549,7 @@ class TLSSocket(Inspection, Renegotiating, Socket):
         OUTBOX.note(self, sent)
         self._sent += sent
         if sent < length:
-            if engine.sending is Sending.OPEN or engine.sending is Sending.RENEGOTIATING:
+            if engine.sending in _LATER:
                 self._waiting = (bytes(memoryview(chunk)[sent:]), callback)
             else:
                 self._ticks.nextTick(callback, brokenPipe())
@@ -549,8 +584,7 @@ class TLSSocket(Inspection, Renegotiating, Socket):
     def _final(self, callback: Callback) -> None:
         engine = self._engine
         if self._carrier is None or (
-            engine is not None
-            and (not self._secure or engine.sending is Sending.RENEGOTIATING)
+            engine is not None and (not self._secure or engine.sending in _STALLED)
         ):
             self._waitingFinal = callback
             return
@@ -646,6 +680,7 @@ class ServingAlone(_Alone):
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
                 pskHint=None if hint is None else hint.encode(),
                 keylog=bool(socket.listenerCount("keylog")),
+                ticketKeys=ticketKeysOf(self._context),
             ),
         )
 
@@ -687,6 +722,12 @@ def brokenPipe() -> NodeError:
     return NodeError("write EPIPE", "EPIPE", blame=Blame.PEER, phase=Phase.OPEN, syscall="write")
 
 
+def ticketKeysOf(context: Any) -> tuple[bytes, ...]:
+    """The ticket keys that a context was given."""
+    keys = getattr(context, "ticketKeys", None)
+    return () if keys is None else (keys,)
+
+
 def _reactorOf(below: Any) -> Any:
     ticks = getattr(below, "_ticks", None)
     return getattr(below, "reactor", None) if ticks is None else ticks.reactor
@@ -697,6 +738,7 @@ _ON_EVENT: Final[dict[type[events.Event], Callable[[TLSSocket, Any], None]]] = {
     events.HandshakeCompleted: TLSSocket._onCompleted,
     events.HandshakeBegun: TLSSocket._onBegunAnew,
     events.SessionIssued: TLSSocket._onSession,
+    events.SessionMade: TLSSocket._onSessionMade,
     events.KeyLogged: TLSSocket._onKeyLogged,
     events.StapleReceived: TLSSocket._onStaple,
     events.EndReceived: TLSSocket._onEnd,

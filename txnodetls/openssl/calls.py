@@ -147,6 +147,11 @@ class Driver:
         lib.SSL_clear_mode(ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
         lib.SSL_set_mode(ssl, lib.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
 
+    @property
+    def native(self) -> SSL.Context:
+        """The context that the connection began with."""
+        return self._native
+
     # -- bytes of the network
 
     def feed(self, data: bytes) -> None:

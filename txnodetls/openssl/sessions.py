@@ -35,22 +35,26 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi as theirs
 from OpenSSL._util import lib
 
+from txnodetls.constants import TICKET_KEYS_SIZE
 from txnodetls.errors import NodeTypeError
 from txnodetls.openssl import hooks, symbols
 from txnodetls.openssl.calls import Driver
 
 __all__ = [
     "StoredSession",
+    "contextsTicketKeys",
     "enableTicketKeys",
     "requireStore",
     "requireTicketKeys",
+    "ticketKeysAvailable",
     "ticketKeysEnabled",
+    "unwatchSessions",
     "watchSessions",
 ]
 
@@ -70,7 +74,8 @@ _CIPHER: Final = ("EVP_EncryptInit_ex", "EVP_DecryptInit_ex", "EVP_aes_128_cbc")
 
 # -- ticket keys
 
-_withTicketKeys: WeakSet[SSL.Context] = WeakSet()
+# The contexts whose connections are asked, and keys for those that have none of their own.
+_withTicketKeys: WeakKeyDictionary[SSL.Context, bytes] = WeakKeyDictionary()
 
 
 def requireTicketKeys() -> None:
@@ -82,22 +87,36 @@ def requireTicketKeys() -> None:
     _tickets()
 
 
+def ticketKeysAvailable() -> bool:
+    """Whether ticket keys can be set; this looks the functions up."""
+    try:
+        requireTicketKeys()
+    except NodeTypeError:
+        return False
+    return True
+
+
 def enableTicketKeys(native: SSL.Context) -> None:
     """
     Let the connections of a context answer for their ticket keys (C{hookTicketKeys}).
 
-    From then on each of them has to have some.
+    From then on each of them has to have some: L{contextsTicketKeys} if no others.
 
     @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
     """
     if native not in _withTicketKeys:
         _tickets().install(symbols.toOwn(native._context, "SSL_CTX *"))
-        _withTicketKeys.add(native)
+        _withTicketKeys[native] = os.urandom(TICKET_KEYS_SIZE)
 
 
 def ticketKeysEnabled(native: SSL.Context) -> bool:
     """Whether the connections of a context are asked for their ticket keys."""
     return native in _withTicketKeys
+
+
+def contextsTicketKeys(native: SSL.Context) -> tuple[bytes, ...]:
+    """Random keys of such a context, for connections that have none of their own."""
+    return (_withTicketKeys[native],)
 
 
 @functools.cache
@@ -276,6 +295,11 @@ def watchSessions(driver: Driver, connection: hooks.Hooked) -> None:
     """Tell a server's connection of each session that is made with a ticket (TLS 1.3)."""
     hooks.register(driver, connection)
     lib.SSL_set_info_callback(driver.ssl, _progress)
+
+
+def unwatchSessions(driver: Driver) -> None:
+    """The handshake is done; what comes behind it is no longer of interest."""
+    lib.SSL_set_info_callback(driver.ssl, theirs.NULL)
 
 
 @theirs.callback("void (*)(const SSL *, int, int)")

@@ -30,7 +30,8 @@ What OpenSSL may do here, and what follows:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -39,9 +40,15 @@ from OpenSSL import SSL
 from txnodetls.alpn import decodeALPN
 from txnodetls.constants import SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION
 from txnodetls.errors import Blame, NodeError, Phase
-from txnodetls.openssl import calls, contexts, hooks, queries
+from txnodetls.openssl import calls, contexts, hooks, queries, sessions
 from txnodetls.openssl.areas import INPUT
-from txnodetls.openssl.failures import LIB_SSL, connectionError, drainErrors, makeEntry, opensslError
+from txnodetls.openssl.failures import (
+    LIB_SSL,
+    connectionError,
+    drainErrors,
+    makeEntry,
+    opensslError,
+)
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
@@ -77,6 +84,9 @@ class EngineSettings:
     @ivar pskServer: takes the identity; gives the key, or None.
     @ivar pskHint: the hint to send with it (TLS 1.2 and older).
     @ivar keylog: report secrets.
+    @ivar ticketKeys: 48 bytes each: the first seals tickets, all of them open
+        them; empty for OpenSSL's own (servers).
+    @ivar reportSessions: report the sessions that are made (servers).
     @ivar options: further C{SSL_OP_*} bits.
     @ivar sessionIdContext: what a server's sessions are bound to, if the
         context does not say it; without any, OpenSSL refuses to resume where
@@ -94,6 +104,8 @@ class EngineSettings:
     pskServer: Callable[[bytes], bytes | None] | None = None
     pskHint: bytes | None = None
     keylog: bool = False
+    ticketKeys: tuple[bytes, ...] = ()
+    reportSessions: bool = False
     options: int = 0
     sessionIdContext: bytes = b""
 
@@ -110,6 +122,8 @@ class Answer:
     @ivar protocol: the one protocol to agree on, whatever C{alpn} says; empty
         to refuse all that are offered.
     @ivar staple: the OCSP staple to send.
+    @ivar session: a serialised session that may be resumed; it has to be of
+        one's own making.
     """
 
     native: SSL.Context | None = None
@@ -118,6 +132,7 @@ class Answer:
     alpn: bytes | None = None
     protocol: bytes | None = None
     staple: bytes | None = None
+    session: bytes | None = None
 
 
 _NO_ANSWER: Final = Answer()
@@ -141,9 +156,12 @@ class TLSEngine:
         "_asked",
         "_events",
         "_hookError",
+        "_made",
         "_parser",
         "_settings",
         "_stapleTold",
+        "_stored",
+        "_unkept",
         "_unread",
         "driver",
         "pskSupplied",
@@ -159,6 +177,9 @@ class TLSEngine:
         self._asked = not settings.askAboutHello
         self._stapleTold = False
         self._unread = False
+        self._stored: sessions.StoredSession | None = None
+        self._made: dict[bytes, bytes] | None = None
+        self._unkept = 0
         self.pskSupplied = False
         self.sending = Sending.WAITING
         if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
@@ -174,9 +195,13 @@ class TLSEngine:
         # Before the connection is made: it takes some of them over from the context.
         for name in names:
             hooks.enable(native, name)
+        if settings.ticketKeys:
+            sessions.enableTicketKeys(native)
         self.driver = driver = calls.Driver(native, settings.isServer)
-        if names:
+        if names or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
+        if settings.reportSessions:
+            sessions.watchSessions(driver, self)
         if settings.askAboutHello:
             self.receiving = Receiving.HELLO
             self._parser: ClientHelloParser | None = ClientHelloParser()
@@ -270,16 +295,22 @@ class TLSEngine:
 
     def drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area; how many bytes."""
+        if self.sending is Sending.WITHHELD:
+            return 0
         return self.driver.drain(offset)
 
     def dataToSend(self) -> bytes:
         """All the ciphertext that waits."""
+        if self.sending is Sending.WITHHELD:
+            return b""
         return self.driver.take()
 
     # -- the application
 
     def nextEvent(self) -> Any:
         """The next event; C{bytes} for application data; None if there is none."""
+        if self.sending is Sending.WITHHELD:
+            return self._nextWithheld()
         queue = self._events
         while not queue:
             if not self._unread:
@@ -290,6 +321,24 @@ class TLSEngine:
                 return data
             self._queue(data, outcome, hasSession)
         return queue.popleft()
+
+    def _nextWithheld(self) -> Any:
+        """What there is up to the last of the sessions."""
+        queue = self._events
+        if any(type(event) is events.SessionMade for event in queue):
+            return queue.popleft()
+        return None
+
+    def sessionKept(self) -> None:
+        """
+        One of the sessions that were reported is kept, or not wanted.
+
+        After the last one of them the connection goes on.
+        """
+        if self.sending is Sending.WITHHELD:
+            self._unkept -= 1
+            if not self._unkept:
+                self._happen(Happening.SESSIONS_KEPT)
 
     def send(self, data: Any) -> bool:
         """
@@ -309,7 +358,7 @@ class TLSEngine:
 
     def shutdown(self) -> None:
         """Send close_notify, if the handshake is done; send nothing more."""
-        if self.sending is Sending.OPEN:
+        if self.sending is Sending.OPEN or self.sending is Sending.WITHHELD:
             self.driver.shutdown()
         self._happen(Happening.END_SENT)
 
@@ -356,6 +405,8 @@ class TLSEngine:
             driver.switchContext(answer.native)
         if answer.verifyMode is not None:
             driver.setVerify(answer.verifyMode)
+        if answer.session is not None:
+            self._stored = sessions.StoredSession.parse(answer.session)
         names = _hooksFor(self._settings, answer)
         for name in names:
             hooks.enable(driver.connection.get_context(), name)
@@ -387,7 +438,11 @@ class TLSEngine:
         self._handshake()
 
     def _handshake(self) -> None:
-        outcome = self.driver.handshake()
+        if self._stored is None:
+            outcome = self.driver.handshake()
+        else:
+            with self._stored.offered(self.driver.native):
+                outcome = self.driver.handshake()
         if self._hookError is not None:
             # OpenSSL may go on after a callback's "no"; we do not after an error.
             self._fail()
@@ -421,9 +476,40 @@ class TLSEngine:
         if queries.protocol(self.driver) != "TLSv1.3":
             hooks.watchHandshakes(self.driver, self)
         if self._settings.isServer:
-            self._events.append(events.HandshakeCompleted())
+            self._completeServer()
         else:
             self._completeClient()
+
+    def _completeServer(self) -> None:
+        self._stored = None
+        queue = self._events
+        if not self._settings.reportSessions:
+            queue.append(events.HandshakeCompleted())
+        elif queries.protocol(self.driver) == "TLSv1.3":
+            # Its sessions come with tickets, behind the handshake.
+            sessions.unwatchSessions(self.driver)
+            queue.append(events.HandshakeCompleted())
+            self._report((self._made or {}).items())
+            self._made = None
+        else:
+            # As in Node: told before the handshake's end.
+            self._report(self._sessionMade())
+            queue.append(events.HandshakeCompleted())
+
+    def _report(self, made: Iterable[tuple[bytes, bytes]]) -> None:
+        """Report new sessions of a server, and wait until they are kept."""
+        for sessionId, session in made:
+            self._events.append(events.SessionMade(sessionId, session))
+            self._unkept += 1
+        if self._unkept:
+            self._happen(Happening.SESSION_MADE)
+
+    def _sessionMade(self) -> list[tuple[bytes, bytes]]:
+        """The session of a handshake of TLS 1.2 or older, if it is new and has an id."""
+        driver = self.driver
+        session = None if queries.sessionReused(driver) else queries.session(driver)
+        sessionId = None if session is None else queries.sessionIdOf(session)
+        return [(sessionId, session)] if session and sessionId else []
 
     def _completeClient(self) -> None:
         driver = self.driver
@@ -475,6 +561,8 @@ class TLSEngine:
         self._happen(Happening.SECURED)
         if not self._settings.isServer:
             self._issueSession()
+        elif self._settings.reportSessions:
+            self._report(self._sessionMade())
         self._events.append(events.HandshakeCompleted(again=True))
 
     def _fail(self) -> None:
@@ -559,6 +647,18 @@ class TLSEngine:
         # Asked once per identity until one fits: the last answer counts.
         self.pskSupplied = bool(key)
         return key
+
+    def hookTicketKeys(self) -> Sequence[bytes]:
+        return self._settings.ticketKeys or sessions.contextsTicketKeys(self.driver.native)
+
+    def hookProgress(self, done: bool) -> None:
+        if done:
+            self._made = {}
+        elif self._made is not None:
+            session = queries.session(self.driver)
+            sessionId = None if session is None else queries.sessionIdOf(session)
+            if session and sessionId:
+                self._made.setdefault(sessionId, session)
 
     def hookHandshake(self, done: bool) -> None:
         self.driver.noted.append(done)

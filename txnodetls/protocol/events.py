@@ -20,6 +20,7 @@ __all__ = [
     "HandshakeCompleted",
     "KeyLogged",
     "SessionIssued",
+    "SessionMade",
     "StapleReceived",
     "Truncated",
 ]
@@ -75,6 +76,23 @@ class SessionIssued(Event):
     @ivar session: serialised.
     """
 
+    session: bytes
+
+
+@attrs.frozen
+class SessionMade(Event):
+    """
+    A session that this server can resume if it is kept (servers that asked for these).
+
+    Until all that were reported are kept (C{sessionKept()}), nothing else is
+    reported and nothing is sent: a client must not come back with a session
+    before it can be found.
+
+    @ivar sessionId: what a client will ask for it by.
+    @ivar session: serialised.
+    """
+
+    sessionId: bytes
     session: bytes
 
 

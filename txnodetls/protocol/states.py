@@ -11,6 +11,8 @@ whole truth; an entry that is not there cannot happen.
     sending     WAITING → OPEN ⇄ RENEGOTIATING
                             ↓         ↓
                           CLOSED ← ← ←
+                (and OPEN ⇄ WITHHELD, on a server whose application keeps new
+                sessions itself)
 
 and from every state there is a way to DEAD.
 """
@@ -41,6 +43,7 @@ class Sending(enum.Enum):
     WAITING = "not taken yet: the handshake is not done"
     OPEN = "encrypted"
     RENEGOTIATING = "not taken yet: a new handshake is under way (TLS 1.2 and older)"
+    WITHHELD = "not taken, nor sent what is ready: a new session has to be kept first"
     CLOSED = "refused: close_notify has been sent, or can be sent no more"
     DEAD = "refused: the connection has failed or is closed"
 
@@ -52,6 +55,8 @@ class Happening(enum.Enum):
     ANSWERED = "the questions are answered, or there were none"
     SECURED = "the handshake is done"
     BEGUN_ANEW = "a new handshake has begun on a connection that had one"
+    SESSION_MADE = "there are new sessions that the application wants to keep"
+    SESSIONS_KEPT = "it has kept them all"
     END_RECEIVED = "close_notify has come"
     CUT_OFF = "the bytes have ended without one, behind the handshake"
     END_SENT = "close_notify is on its way"
@@ -78,6 +83,8 @@ RECEIVING: Final = {
     Receiving.OPEN: {
         Happening.SECURED: Receiving.OPEN,
         Happening.BEGUN_ANEW: Receiving.OPEN,
+        Happening.SESSION_MADE: Receiving.OPEN,
+        Happening.SESSIONS_KEPT: Receiving.OPEN,
         Happening.END_SENT: Receiving.OPEN,
         Happening.END_RECEIVED: Receiving.ENDED,
         Happening.CUT_OFF: Receiving.CUT,
@@ -85,11 +92,15 @@ RECEIVING: Final = {
     },
     Receiving.ENDED: {
         Happening.BEGUN_ANEW: Receiving.ENDED,
+        Happening.SESSION_MADE: Receiving.ENDED,
+        Happening.SESSIONS_KEPT: Receiving.ENDED,
         Happening.END_SENT: Receiving.ENDED,
         Happening.DIED: Receiving.DEAD,
     },
     Receiving.CUT: {
         Happening.BEGUN_ANEW: Receiving.CUT,
+        Happening.SESSION_MADE: Receiving.CUT,
+        Happening.SESSIONS_KEPT: Receiving.CUT,
         Happening.END_SENT: Receiving.CUT,
         Happening.DIED: Receiving.DEAD,
     },
@@ -110,6 +121,8 @@ SENDING: Final = {
     Sending.OPEN: {
         Happening.SECURED: Sending.OPEN,
         Happening.BEGUN_ANEW: Sending.RENEGOTIATING,
+        Happening.SESSION_MADE: Sending.WITHHELD,
+        Happening.SESSIONS_KEPT: Sending.OPEN,
         Happening.END_RECEIVED: Sending.OPEN,
         Happening.CUT_OFF: Sending.OPEN,
         Happening.END_SENT: Sending.CLOSED,
@@ -118,9 +131,22 @@ SENDING: Final = {
     Sending.RENEGOTIATING: {
         Happening.SECURED: Sending.OPEN,
         Happening.BEGUN_ANEW: Sending.RENEGOTIATING,
+        Happening.SESSION_MADE: Sending.RENEGOTIATING,
+        Happening.SESSIONS_KEPT: Sending.RENEGOTIATING,
         # A handshake whose other side has ended can never be done.
         Happening.END_RECEIVED: Sending.CLOSED,
         Happening.CUT_OFF: Sending.CLOSED,
+        Happening.END_SENT: Sending.CLOSED,
+        Happening.DIED: Sending.DEAD,
+    },
+    Sending.WITHHELD: {
+        # Nothing is read meanwhile, so no handshake can begin.
+        Happening.SECURED: Sending.WITHHELD,
+        Happening.BEGUN_ANEW: Sending.WITHHELD,
+        Happening.SESSION_MADE: Sending.WITHHELD,
+        Happening.SESSIONS_KEPT: Sending.OPEN,
+        Happening.END_RECEIVED: Sending.WITHHELD,
+        Happening.CUT_OFF: Sending.WITHHELD,
         Happening.END_SENT: Sending.CLOSED,
         Happening.DIED: Sending.DEAD,
     },
@@ -129,6 +155,8 @@ SENDING: Final = {
         Happening.ANSWERED: Sending.CLOSED,
         Happening.SECURED: Sending.CLOSED,
         Happening.BEGUN_ANEW: Sending.CLOSED,
+        Happening.SESSION_MADE: Sending.CLOSED,
+        Happening.SESSIONS_KEPT: Sending.CLOSED,
         Happening.END_RECEIVED: Sending.CLOSED,
         Happening.CUT_OFF: Sending.CLOSED,
         Happening.END_SENT: Sending.CLOSED,

@@ -51,13 +51,13 @@ class TicketKeyRing:
     """
     The key that tickets are made with, and those before it, which still open theirs.
 
-    @param current: 48 bytes; random ones if None.
-    @param lifetime: for how many seconds a key that was replaced still opens
+    @ivar lifetime: for how many seconds a key that is replaced will still open
         tickets: as long as the last of its tickets lives.
+    @param current: 48 bytes; random ones if None.
     @param clock: gives seconds; need not start anywhere in particular.
     """
 
-    __slots__ = ("_clock", "_current", "_lifetime", "_older")
+    __slots__ = ("_clock", "_current", "_older", "lifetime")
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class TicketKeyRing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._current = _random() if current is None else ticketKeys(current)
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self._clock = clock
         self._older: list[tuple[float, bytes]] = []
 
@@ -95,14 +95,14 @@ class TicketKeyRing:
         """
         Make tickets with these 48 bytes, or random ones, from now on.
 
-        Tickets of the key before are still taken, and are renewed, for C{lifetime} seconds.
+        Tickets of the key before are still taken, and are renewed, for L{lifetime} seconds.
 
         @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
         @raise NodeError: C{ERR_INTERNAL_ASSERTION}.
         """
         new = _random() if keys is None else ticketKeys(keys)
         if new != self._current:
-            former = (self._clock() + self._lifetime, self._current)
+            former = (self._clock() + self.lifetime, self._current)
             self._older = [former, *((end, key) for end, key in self._older if key != new)]
             self._current = new
 
