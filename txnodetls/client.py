@@ -80,6 +80,7 @@ class ClientHandler(Handler):
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
+                trace=socket._trace,
             ),
         )
 

@@ -76,6 +76,8 @@ class ServerHandler(Handler):
         socket._context = context
         socket._verification = (server.requestCert, server.rejectUnauthorized)
         settings = server._settingsNow()
+        if socket._trace is not None:
+            settings = attrs.evolve(settings, trace=socket._trace)
         if server._pskCallback is not None:
             settings = attrs.evolve(
                 settings,
@@ -216,6 +218,7 @@ class Server(NetServer):
             "allowHalfOpen": self.allowHalfOpen,
             "highWaterMark": self.highWaterMark,
             "pauseOnConnect": self.pauseOnConnect,
+            "enableTrace": given.enableTrace,
         }
         self.on("connection", self._onConnection)
         if secureConnectionListener is not None:

@@ -58,6 +58,7 @@ from txnodetls.protocol.states import Sending
 from txnodetls.psk import clientPsk, serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import Renegotiating, Renegotiations
+from txnodetls.tracing import Tracing, toStandardError
 
 __all__ = ["Handler", "TLSSocket"]
 
@@ -126,7 +127,7 @@ class Handler(ABC):
         """The socket is destroyed, with an error or without."""
 
 
-class TLSSocket(Inspection, Renegotiating, Socket):
+class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
     """
     A TLS connection, as Node's duplex stream.
 
@@ -175,6 +176,8 @@ class TLSSocket(Inspection, Renegotiating, Socket):
             reactor=_reactorOf(socket) if reactor is None else reactor,
         )
         self._initTLS(handler)
+        if get("enableTrace"):
+            self._trace = toStandardError
         if get("pauseOnConnect"):
             self.pause()
         if socket is not None:
@@ -202,6 +205,7 @@ class TLSSocket(Inspection, Renegotiating, Socket):
         self._waiting: tuple[Any, Callback] | None = None
         self._waitingFinal: Callback | None = None
         self._renegotiations: Renegotiations | None = None
+        self._trace: Callable[[str], object] | None = None
         self._transport: ITransport | None = None
 
     def _wrap(self, below: Any) -> None:
@@ -680,6 +684,7 @@ class ServingAlone(_Alone):
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
                 pskHint=None if hint is None else hint.encode(),
                 keylog=bool(socket.listenerCount("keylog")),
+                trace=socket._trace,
                 ticketKeys=ticketKeysOf(self._context),
             ),
         )
@@ -713,6 +718,7 @@ class ConnectingAlone(_Alone):
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
+                trace=socket._trace,
             ),
         )
 

@@ -22,9 +22,19 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
+from txnodetls.openssl import symbols
 from txnodetls.openssl.calls import Driver, sslKey
 
-__all__ = ["Hooked", "ask", "enable", "register", "unregister", "watchHandshakes"]
+__all__ = [
+    "Hooked",
+    "ask",
+    "enable",
+    "register",
+    "trace",
+    "tracedDriver",
+    "unregister",
+    "watchHandshakes",
+]
 
 
 class Hooked(Protocol):
@@ -62,6 +72,9 @@ class Hooked(Protocol):
 
     def hookProgress(self, done: bool) -> None:
         """A server's handshake that is watched for sessions went on, or (done) is done."""
+
+    def hookMessage(self, sent: bool, version: int, contentType: int, data: bytes) -> None:
+        """A message of the protocol that is traced (see SSL_CTX_set_msg_callback)."""
 
     def hookFailed(self, error: BaseException) -> None:
         """Answering one of the above raised."""
@@ -192,6 +205,39 @@ def _pskServer(ssl: Any, identity: Any, psk: Any, pskSize: int) -> int:
         return 0
     ffi.memmove(psk, key, len(key))
     return len(key)
+
+
+def tracedDriver(native: SSL.Context, isServer: bool) -> Driver:
+    """
+    A driver whose messages are told to its connection.
+
+    A new C{SSL} takes the callback over from its context; the context then
+    forgets it, so that no other connection pays for it.
+    """
+    lib.SSL_CTX_set_msg_callback(native._context, _message)
+    try:
+        return Driver(native, isServer)
+    finally:
+        lib.SSL_CTX_set_msg_callback(native._context, ffi.NULL)
+
+
+def trace(driver: Driver, connection: Hooked) -> None:
+    """
+    Tell a connection that exists already of its messages from now on.
+
+    @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+    """
+    functions = symbols.require("enableTrace", "SSL_set_msg_callback")
+    register(driver, connection)
+    callback = symbols.ffi.cast("any_cb", int(ffi.cast("uintptr_t", _message)))
+    functions.SSL_set_msg_callback(symbols.toOwn(driver.ssl, "SSL *"), callback)
+
+
+@ffi.callback("void (*)(int, int, int, const void *, size_t, SSL *, void *)")
+def _message(
+    sent: int, version: int, contentType: int, data: Any, length: int, ssl: Any, _arg: Any
+) -> None:
+    ask(ssl, None, "hookMessage", bool(sent), version, contentType, bytes(ffi.buffer(data, length)))
 
 
 _START_OR_DONE = lib.SSL_CB_HANDSHAKE_START | lib.SSL_CB_HANDSHAKE_DONE

@@ -32,6 +32,7 @@ __all__ = [
     "sessionIdOf",
     "sessionReused",
     "staple",
+    "suiteName",
     "ticketOf",
     "verifyResult",
 ]
@@ -52,6 +53,14 @@ def cipher(driver: Driver) -> dict[str, str] | None:
     name = ffi.string(lib.SSL_CIPHER_get_name(current)).decode("ascii")
     version = ffi.string(lib.SSL_CIPHER_get_version(current)).decode("ascii")
     return {"name": name, "standardName": standardName(name), "version": version}
+
+
+def suiteName(driver: Driver, number: int) -> str | None:
+    """The IETF's name of a cipher suite, or None if OpenSSL does not know it."""
+    found = lib.SSL_CIPHER_find(driver.ssl, ffi.new("unsigned char[]", number.to_bytes(2, "big")))
+    if found == ffi.NULL:
+        return None
+    return standardName(ffi.string(lib.SSL_CIPHER_get_name(found)).decode("ascii"))
 
 
 def madeWithPsk(driver: Driver) -> bool:

@@ -224,6 +224,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
             "void (*)(const SSL *, const unsigned char **, unsigned int *)",
             _NPN,
         ),
+        # What goes over the wire, of a connection that exists already
+        Function("SSL_set_msg_callback", "void (*)(SSL *, any_cb)", ("enableTrace",)),
         # Who this is
         Function("OpenSSL_version_num", "unsigned long (*)(void)", ()),
         Function("OpenSSL_version", "const char *(*)(int)", ()),

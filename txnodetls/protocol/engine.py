@@ -52,6 +52,7 @@ from txnodetls.openssl.failures import (
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
+from txnodetls.protocol.trace import Tracer
 
 __all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
@@ -88,6 +89,7 @@ class EngineSettings:
         them; empty for OpenSSL's own (servers).
     @ivar reportSessions: report the sessions that are made (servers).
     @ivar options: further C{SSL_OP_*} bits.
+    @ivar trace: takes a trace of all messages, as text to read.
     @ivar sessionIdContext: what a server's sessions are bound to, if the
         context does not say it; without any, OpenSSL refuses to resume where
         client certificates are asked for.
@@ -107,6 +109,7 @@ class EngineSettings:
     ticketKeys: tuple[bytes, ...] = ()
     reportSessions: bool = False
     options: int = 0
+    trace: Callable[[str], object] | None = None
     sessionIdContext: bytes = b""
 
 
@@ -161,6 +164,7 @@ class TLSEngine:
         "_settings",
         "_stapleTold",
         "_stored",
+        "_tracer",
         "_unkept",
         "_unread",
         "driver",
@@ -197,8 +201,12 @@ class TLSEngine:
             hooks.enable(native, name)
         if settings.ticketKeys:
             sessions.enableTicketKeys(native)
-        self.driver = driver = calls.Driver(native, settings.isServer)
-        if names or sessions.ticketKeysEnabled(native):
+        self._tracer: Tracer | None = None
+        make = calls.Driver if settings.trace is None else hooks.tracedDriver
+        self.driver = driver = make(native, settings.isServer)
+        if settings.trace is not None:
+            self._tracer = self._makeTracer(settings.trace)
+        if names or settings.trace is not None or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
         if settings.reportSessions:
             sessions.watchSessions(driver, self)
@@ -224,6 +232,21 @@ class TLSEngine:
             driver.requestStaple()
         if settings.session:
             driver.setSession(settings.session)
+
+    def trace(self, write: Callable[[str], object]) -> None:
+        """
+        Trace all messages from now on.
+
+        @param write: takes the text.
+        @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+        """
+        if self._tracer is None:
+            hooks.trace(self.driver, self)
+            self._tracer = self._makeTracer(write)
+
+    def _makeTracer(self, write: Callable[[str], object]) -> Tracer:
+        # The driver alone: the tracer must not keep the engine alive.
+        return Tracer(write, partial(queries.suiteName, self.driver))
 
     # -- bytes of the network
 
@@ -662,6 +685,10 @@ class TLSEngine:
 
     def hookHandshake(self, done: bool) -> None:
         self.driver.noted.append(done)
+
+    def hookMessage(self, sent: bool, version: int, contentType: int, data: bytes) -> None:
+        if self._tracer is not None:
+            self._tracer.message(sent, version, contentType, data)
 
     def hookFailed(self, error: BaseException) -> None:
         if self._hookError is None:
