@@ -93,7 +93,8 @@ def test_a_feature_that_cannot_be_had_names_its_function() -> None:
     error = errors.featureUnavailable("ticketKeys", "SSL_CTX_ctrl")
 
     assert error.code == "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"
-    assert "ticketKeys" in error.message and "SSL_CTX_ctrl" in error.message
+    assert "ticketKeys" in error.message
+    assert "SSL_CTX_ctrl" in error.message
 
 
 def test_a_certificate_error_carries_what_was_compared() -> None:
