@@ -69,6 +69,7 @@ class Asked(Protocol):
     """Whose ClientHello it is: a TLSSocket."""
 
     _context: Any
+    _keyCert: Any
     _verification: tuple[bool, bool]
 
     @property
@@ -152,7 +153,8 @@ class HelloQuestions:
         callback = options.get("ALPNCallback")
         if alpn is not None or callback is not None:
             self._policy = attrs.evolve(policy, alpnCallback=callback)
-        self._socket._context = context
+        if self._socket._keyCert is None:
+            self._socket._context = context
         self._socket._verification = (request, reject)
         self._answer = attrs.evolve(
             self._answer,

@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Final, Self
 from twisted.internet.interfaces import ITransport
 
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
-from txnodetls.context import makeContext
+from txnodetls.context import createSecureContext, makeContext
 from txnodetls.errors import (
     Blame,
     NodeError,
@@ -46,6 +46,7 @@ from txnodetls.errors import (
     outOfRange,
 )
 from txnodetls.inspection import Inspection
+from txnodetls.interfaces import ISecureContext
 from txnodetls.net.socket import Socket
 from txnodetls.net.wrapper import takeCarrier
 from txnodetls.openssl import queries
@@ -205,6 +206,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
         self._waiting: tuple[Any, Callback] | None = None
         self._waitingFinal: Callback | None = None
         self._renegotiations: Renegotiations | None = None
+        self._keyCert: Any = None
         self._trace: Callable[[str], object] | None = None
         self._transport: ITransport | None = None
 
@@ -246,6 +248,32 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
             self._servernameToSend = name.encode("ascii")
         except UnicodeEncodeError:
             self._servernameToSend = name.encode("idna")
+
+    def setKeyCert(self, context: Any) -> None:
+        """
+        Show another certificate in the handshake to come, whatever context serves.
+
+        With it come its trust and its ciphers, as with a context that
+        C{SNICallback} chooses.  Once destroyed this does nothing.
+
+        @param context: an ISecureContext, or the options of one.
+        @raise NodeError: it has no certificate; and whatever
+            C{createSecureContext} raises.
+        """
+        if self.destroyed:
+            return
+        if not ISecureContext.providedBy(context):
+            context = createSecureContext(context)
+        if not context.ownCertificates:
+            raise NodeError("SetKeyCert", blame=Blame.CONFIGURATION)
+        self._keyCert = context
+        if self._engine is not None:
+            self._showKeyCert(self._engine, context)
+
+    def _showKeyCert(self, engine: TLSEngine, context: Any) -> None:
+        self._context = context
+        bound = sessionsBoundTo(context, *self._verification) if self._isServer else b""
+        engine.showContext(context.native, bound)
 
     def setSession(self, session: bytes) -> None:
         """
@@ -341,7 +369,9 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
         if self.destroyed:
             return False
         try:
-            self._engine = self._handler.begin(self)
+            engine = self._engine = self._handler.begin(self)
+            if self._keyCert is not None:
+                self._showKeyCert(engine, self._keyCert)
         except Exception as error:
             self.destroy(error)
             return False

@@ -162,6 +162,7 @@ class TLSEngine:
         "_made",
         "_parser",
         "_settings",
+        "_shown",
         "_stapleTold",
         "_stored",
         "_tracer",
@@ -202,6 +203,7 @@ class TLSEngine:
         if settings.ticketKeys:
             sessions.enableTicketKeys(native)
         self._tracer: Tracer | None = None
+        self._shown: tuple[SSL.Context, bytes] | None = None
         make = calls.Driver if settings.trace is None else hooks.tracedDriver
         self.driver = driver = make(native, settings.isServer)
         if settings.trace is not None:
@@ -412,6 +414,24 @@ class TLSEngine:
         self._unread = True
         self._queue(*driver.read())
 
+    def showContext(self, native: SSL.Context, sessionIdContext: bytes = b"") -> None:
+        """
+        From now on go by another context: its certificate, trust and ciphers.
+
+        It stays so, whatever context C{resume()} names.
+
+        @param sessionIdContext: as in L{EngineSettings}, for that context.
+        """
+        self._shown = native, sessionIdContext
+        self._switch(native, sessionIdContext)
+        for name in _hooksFor(self._settings, self._answer):
+            hooks.enable(native, name)
+
+    def _switch(self, native: SSL.Context, sessionIdContext: bytes) -> None:
+        if sessionIdContext:
+            contexts.setSessionIdContext(native, sessionIdContext)
+        self.driver.switchContext(native)
+
     def resume(self, answer: Answer) -> None:
         """
         Go on with a held ClientHello.
@@ -422,10 +442,11 @@ class TLSEngine:
             return
         self._answer = answer
         driver = self.driver
-        if answer.native is not None:
-            if answer.sessionIdContext:
-                contexts.setSessionIdContext(answer.native, answer.sessionIdContext)
-            driver.switchContext(answer.native)
+        if self._shown is not None:
+            # Whatever was chosen meanwhile, this was said about the connection itself.
+            self.showContext(*self._shown)
+        elif answer.native is not None:
+            self._switch(answer.native, answer.sessionIdContext)
         if answer.verifyMode is not None:
             driver.setVerify(answer.verifyMode)
         if answer.session is not None:
