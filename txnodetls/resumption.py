@@ -102,27 +102,38 @@ class ServerSessions:
 
     def resume(self, sessionId: bytes, answered: Answered) -> None:
         """Ask for the session of an id; C{answered} gets an error, or the bytes or None."""
-        if not _askListeners(self._server, "resumeSession", (sessionId,), answered):
+        listeners = self._server.rawListeners("resumeSession")
+        if not _askAll(listeners, (sessionId,), answered):
             answered(None, None)
 
     def keep(self, made: events.SessionMade, kept: Callable[[], None]) -> None:
-        """Hand a new session over; C{kept} is called when the connection may go on."""
+        """
+        Hand a new session over; C{kept} is called when the connection may go on.
+
+        As in Node the callback takes nothing, and a listener that fails is an
+        'error' of the server, and not of the connection.
+        """
 
         def answered(error: BaseException | None, _value: Any) -> None:
             if error is not None:
                 self._server._fire("error", error)
             kept()
 
+        def listening(listener: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda sessionId, data, callback: listener(
+                sessionId, data, lambda *_ignored: callback()
+            )
+
         arguments = (made.sessionId, made.session)
-        if not _askListeners(self._server, "newSession", arguments, answered):
+        listeners = [listening(each) for each in self._server.rawListeners("newSession")]
+        if not _askAll(listeners, arguments, answered):
             kept()
 
 
-def _askListeners(
-    emitter: EventEmitter, name: str, arguments: tuple[Any, ...], answered: Answered
+def _askAll(
+    listeners: list[Callable[..., Any]], arguments: tuple[Any, ...], answered: Answered
 ) -> bool:
-    """Emit an event whose listeners are to answer; whether there were any."""
-    listeners = emitter.rawListeners(name)
+    """Call the listeners of an event that is to be answered; whether there were any."""
     for listener in listeners:
         ask(_answersOf(listener), arguments, answered)
     return bool(listeners)
