@@ -13,8 +13,8 @@ Rules of this file:
 
 - Before the handshake is done, bytes are always read; afterwards only while
   the stream has room.
-- What the application writes before the handshake is done waits in the stream,
-  one chunk of it here.
+- What the application writes before the handshake is done, and the peer judged,
+  waits in the stream, one chunk of it here; no more than L{MAX_EARLY_WRITES}.
 - At L{events.HandshakeCompleted} the handler gives its verdict before anything
   else is sent or delivered: a rejected peer gets nothing and delivers nothing.
 - When the engine fails, its alert is sent, and then the socket is destroyed
@@ -61,7 +61,7 @@ from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import Renegotiating, Renegotiations
 from txnodetls.tracing import Tracing, toStandardError
 
-__all__ = ["Handler", "TLSSocket"]
+__all__ = ["MAX_EARLY_WRITES", "Handler", "TLSSocket"]
 
 Callback = Callable[[BaseException | None], object]
 
@@ -71,6 +71,10 @@ _LATER: Final = (Sending.OPEN, *_STALLED)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
 _TURN_SHARE: Final = 1024 * 1024
+
+#: How many bytes may wait for the handshake.  C{write()} has long returned
+#: False by then; a socket that is written more to is destroyed: C{ENOBUFS}.
+MAX_EARLY_WRITES: Final = 64 * 1024 * 1024
 
 
 class Handler(ABC):
@@ -567,11 +571,26 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
 
     def _write(self, chunk: Any, callback: Callback) -> bool:
         engine = self._engine
-        if engine is None or engine.sending is Sending.WAITING:
+        if engine is None or not self._secure:
             # The stream hands over one chunk at a time, so this is the only one.
             self._waiting = (bytes(chunk), callback)
             return False
         return self._encrypt(engine, chunk, callback)
+
+    def _accept(self, data: Any, cb: Callback | None) -> bool:
+        if self._secure or self._writeLength + len(data) <= MAX_EARLY_WRITES:
+            return super()._accept(data, cb)
+        error = NodeError(
+            f"more than {MAX_EARLY_WRITES} bytes were written before the handshake was done",
+            "ENOBUFS",
+            blame=Blame.LOCAL,
+            phase=Phase.HANDSHAKING,
+            syscall="write",
+        )
+        if cb is not None:
+            self._ticks.nextTick(self._call, cb, error)
+        self.destroy(error)
+        return False
 
     def _encrypt(self, engine: TLSEngine, chunk: Any, callback: Callback) -> bool:
         self._active()
@@ -617,15 +636,15 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
 
     def _final(self, callback: Callback) -> None:
         engine = self._engine
-        if self._carrier is None or (
-            engine is not None and (not self._secure or engine.sending in _STALLED)
-        ):
+        if self._carrier is None or engine is None or not self._secure:
             self._waitingFinal = callback
             return
-        if engine is not None:
-            engine.shutdown()
-            OUTBOX.note(self)
-            OUTBOX.flushFor(self)
+        if engine.sending in _STALLED:
+            self._waitingFinal = callback
+            return
+        engine.shutdown()
+        OUTBOX.note(self)
+        OUTBOX.flushFor(self)
         self._carrier.end()
         callback(None)
 
