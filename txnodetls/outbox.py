@@ -55,10 +55,11 @@ class Outbox:
         """C{socket}'s engine may have something to send, of C{length} bytes of plaintext."""
         owner = self._owner
         if owner is not socket:
-            if owner is None:
-                socket._ticks.atEnd(self.endTurn)
-            else:
+            if owner is not None:
                 self.flush()
+            if owner is None or owner._ticks is not socket._ticks:
+                # A reactor of its own has turns of its own.
+                socket._ticks.atEnd(self.endTurn)
             self._owner = socket
             self.spent = 0
         self._held += length
