@@ -42,6 +42,8 @@ __all__ = ["Server", "createServer"]
 
 # What the error of a verification is when there was nothing to verify.
 _NO_CERTIFICATE: Final = 2
+# Milliseconds; as in Node.
+_LONGEST_TIMER: Final = 2147483647
 
 
 def _ignore(*_arguments: Any) -> None:
@@ -162,6 +164,11 @@ class ServerHandler(Handler):
         socket.destroy(handshakeTimedOut())
 
 
+def _timer(milliseconds: float) -> float:
+    """Node's timers: what is no time that they can wait is the shortest, 1 ms."""
+    return milliseconds if 1 <= milliseconds <= _LONGEST_TIMER else 1
+
+
 def verdictOn(engine: TLSEngine) -> str | None:
     """
     The code of the reason why a client is not authorized, or None if it is.
@@ -207,7 +214,7 @@ class Server(NetServer):
         self._pskCallback: Callable[..., Any] | None = given.pskCallback
         hint = given.pskIdentityHint
         self._pskHint: bytes | None = None if hint is None else hint.encode()
-        self._handshakeTimeout: float = given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT
+        self._handshakeTimeout = _timer(given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT)
         self._settings: tuple[Any, EngineSettings] | None = None
         context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
