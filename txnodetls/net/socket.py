@@ -26,6 +26,7 @@ from txnodetls.net.abort import onAbort
 from txnodetls.net.carried import CarriedStream, socketClosed
 from txnodetls.net.connecting import Connecting, Route, connectArguments
 from txnodetls.net.idle import IdleTimer, duration
+from txnodetls.net.lookup import isIP
 from txnodetls.streams.duplex import Duplex
 from txnodetls.streams.states import OVER, WRITE_OPEN
 from txnodetls.transports.carrier import Address, Carrier, Data
@@ -71,6 +72,7 @@ class Socket(CarriedStream):
         "_forgetSignal",
         "_hadError",
         "_held",
+        "_host",
         "_idle",
         "_lastQueued",
         "_onread",
@@ -119,6 +121,7 @@ class Socket(CarriedStream):
         self._earlyEnd: _Callback | None = None
         self._readEarly = False
         self._hadError = False
+        self._host: str | None = None  # the name, not the address, that was connected to
         self._held = b""  # what onread does not want yet
         self._resetting = False
         self._idle: IdleTimer | None = None
@@ -150,6 +153,8 @@ class Socket(CarriedStream):
             self._ticks.nextTick(self.destroy, socketError(number, "connect"))
             return self
         self.connecting = True
+        if route.path is None and not isIP(route.host):
+            self._host = route.host
         self._active()
         self._connecting = Connecting(self, route, self._ticks.reactor)
         try:
