@@ -30,7 +30,7 @@ from txnodetls.errors import (
 from txnodetls.net.connecting import connectArguments
 from txnodetls.net.lookup import isIP
 from txnodetls.net.socket import Socket
-from txnodetls.openssl import queries
+from txnodetls.openssl import npn, queries
 from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.failures import verifyErrorCode, verifyErrorText
 from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
@@ -80,6 +80,7 @@ class ClientHandler(Handler):
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
+                npn=options.NPNProtocols or b"",
                 trace=socket._trace,
             ),
         )
@@ -219,6 +220,8 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
         raise invalidArgType("options.checkServerIdentity", "of type function", None)
     stream = options.socket
     _checkName(options, stream)
+    if options.NPNProtocols:
+        npn.requireNPN()
     context = options.secureContext
     if context is None:
         context = makeContext(options.only(CONTEXT), isServer=False)

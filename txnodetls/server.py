@@ -24,7 +24,7 @@ from txnodetls.context import SecureContext, defaultSessionIdContext, makeContex
 from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
 from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
-from txnodetls.openssl import queries
+from txnodetls.openssl import npn, queries
 from txnodetls.openssl.failures import verifyErrorCode
 from txnodetls.openssl.sessions import requireStore
 from txnodetls.options import CONTEXT, SERVER, readOptions
@@ -211,6 +211,9 @@ class Server(NetServer):
         self._sniCallback: Callable[..., Any] | None = given.SNICallback
         self._alpnCallback: Callable[..., Any] | None = given.ALPNCallback
         self._alpn: bytes = given.ALPNProtocols or b""
+        self._npn: bytes = given.NPNProtocols or b""
+        if self._npn:
+            npn.requireNPN()
         self._pskCallback: Callable[..., Any] | None = given.pskCallback
         hint = given.pskIdentityHint
         self._pskHint: bytes | None = None if hint is None else hint.encode()
@@ -370,6 +373,7 @@ class Server(NetServer):
                     verifyMode=verifyMode(self.requestCert, self.rejectUnauthorized),
                     askAboutHello=asks,
                     alpn=self._alpn,
+                    npn=self._npn,
                     keylog=keylog,
                     ticketKeys=keys,
                     reportSessions=reports,

@@ -49,7 +49,7 @@ from txnodetls.inspection import Inspection
 from txnodetls.interfaces import ISecureContext
 from txnodetls.net.socket import Socket
 from txnodetls.net.wrapper import takeCarrier
-from txnodetls.openssl import queries
+from txnodetls.openssl import npn, queries
 from txnodetls.options import CONTEXT, SOCKET, Options, readOptions
 from txnodetls.outbox import OUTBOX
 from txnodetls.pki.issuers import findIssuer
@@ -140,6 +140,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
     @ivar authorizationError: the code of the reason why it was not, or None.
     @ivar alpnProtocol: the protocol agreed on; False if there is none; None
         before the handshake is done.
+    @ivar npnProtocol: the same, of Next Protocol Negotiation (TLS 1.2 and older).
     @ivar servername: the server name that was sent; False if there is none;
         None before the handshake is done.
     @ivar secureConnecting: the handshake is under way (clients).
@@ -192,6 +193,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
         self.authorized = False
         self.authorizationError: str | None = None
         self.alpnProtocol: str | bool | None = None
+        self.npnProtocol: str | bool | None = None
         self.servername: str | bool | None = None
         self.secureConnecting = True
         self._handler = handler
@@ -450,6 +452,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
             return
         selected = queries.alpnSelected(engine.driver)
         self.alpnProtocol = selected.decode("latin-1") if selected else False
+        named = engine.npnProtocol()
+        self.npnProtocol = named.decode("latin-1") if named else False
         if self.servername is None:
             name = queries.servername(engine.driver)
             self.servername = name.decode("latin-1") if name else False
@@ -696,6 +700,8 @@ class _Alone(Handler):
     """
 
     def __init__(self, options: Options) -> None:
+        if options.NPNProtocols:
+            npn.requireNPN()
         self._options = options
         context = options.secureContext
         self._context = makeContext(options.only(CONTEXT)) if context is None else context
@@ -733,6 +739,7 @@ class ServingAlone(_Alone):
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
                 pskHint=None if hint is None else hint.encode(),
                 keylog=bool(socket.listenerCount("keylog")),
+                npn=options.NPNProtocols or b"",
                 trace=socket._trace,
                 ticketKeys=ticketKeysOf(self._context),
             ),
@@ -767,6 +774,7 @@ class ConnectingAlone(_Alone):
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
+                npn=options.NPNProtocols or b"",
                 trace=socket._trace,
             ),
         )

@@ -48,6 +48,13 @@ class Hooked(Protocol):
         @return: the chosen one; None to go on without one; False to refuse.
         """
 
+    def hookNPN(self, listed: bytes | None) -> bytes | None:
+        """
+        A server (listed is None): what to list, length-prefixed; empty for nothing.
+
+        A client: one protocol, for what the server lists.
+        """
+
     def hookKeylog(self, line: bytes) -> None:
         """Take a line of the key log, without its end of line."""
 

@@ -126,7 +126,7 @@ LISTEN: Final = OptionTable(
 _TLS: Final = OptionTable(
     "TLS",
     CONTEXT,
-    Option("NPNProtocols", "list", checks.anything, text.words),
+    Option("NPNProtocols", "list", checks.alpn, text.words),
     _object("secureContext", _ON_BOTH, checks.secureContext),
 )
 

@@ -40,7 +40,7 @@ from OpenSSL import SSL
 from txnodetls.alpn import decodeALPN
 from txnodetls.constants import SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION
 from txnodetls.errors import Blame, NodeError, Phase
-from txnodetls.openssl import calls, contexts, hooks, queries, sessions
+from txnodetls.openssl import calls, contexts, hooks, npn, queries, sessions
 from txnodetls.openssl.areas import INPUT
 from txnodetls.openssl.failures import (
     LIB_SSL,
@@ -89,6 +89,8 @@ class EngineSettings:
         them; empty for OpenSSL's own (servers).
     @ivar reportSessions: report the sessions that are made (servers).
     @ivar options: further C{SSL_OP_*} bits.
+    @ivar npn: what to list (servers) or to know (clients), length-prefixed, where there is no
+        ALPN (TLS 1.2 and older).
     @ivar trace: takes a trace of all messages, as text to read.
     @ivar sessionIdContext: what a server's sessions are bound to, if the
         context does not say it; without any, OpenSSL refuses to resume where
@@ -109,6 +111,7 @@ class EngineSettings:
     ticketKeys: tuple[bytes, ...] = ()
     reportSessions: bool = False
     options: int = 0
+    npn: bytes = b""
     trace: Callable[[str], object] | None = None
     sessionIdContext: bytes = b""
 
@@ -160,6 +163,7 @@ class TLSEngine:
         "_events",
         "_hookError",
         "_made",
+        "_npn",
         "_parser",
         "_settings",
         "_shown",
@@ -200,15 +204,19 @@ class TLSEngine:
         # Before the connection is made: it takes some of them over from the context.
         for name in names:
             hooks.enable(native, name)
+        if settings.npn and settings.isServer:
+            npn.advertise(native)
         if settings.ticketKeys:
             sessions.enableTicketKeys(native)
         self._tracer: Tracer | None = None
+        self._npn: bytes | None = None
         self._shown: tuple[SSL.Context, bytes] | None = None
         make = calls.Driver if settings.trace is None else hooks.tracedDriver
         self.driver = driver = make(native, settings.isServer)
         if settings.trace is not None:
             self._tracer = self._makeTracer(settings.trace)
-        if names or settings.trace is not None or sessions.ticketKeysEnabled(native):
+        asked = names or settings.npn or settings.trace
+        if asked or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
         if settings.reportSessions:
             sessions.watchSessions(driver, self)
@@ -430,6 +438,8 @@ class TLSEngine:
     def _switch(self, native: SSL.Context, sessionIdContext: bytes) -> None:
         if sessionIdContext:
             contexts.setSessionIdContext(native, sessionIdContext)
+        if self._settings.npn:
+            npn.advertise(native)
         self.driver.switchContext(native)
 
     def resume(self, answer: Answer) -> None:
@@ -482,11 +492,7 @@ class TLSEngine:
         self._handshake()
 
     def _handshake(self) -> None:
-        if self._stored is None:
-            outcome = self.driver.handshake()
-        else:
-            with self._stored.offered(self.driver.native):
-                outcome = self.driver.handshake()
+        outcome = self._shake()
         if self._hookError is not None:
             # OpenSSL may go on after a callback's "no"; we do not after an error.
             self._fail()
@@ -498,6 +504,16 @@ class TLSEngine:
             # close_notify in the middle of a handshake: the peer gave up.
             self._events.append(events.Truncated(False))
             self._happen(Happening.DIED)
+
+    def _shake(self) -> int:
+        driver = self.driver
+        if self._stored is not None:
+            with self._stored.offered(driver.native):
+                return driver.handshake()
+        if self._settings.npn and not self._settings.isServer:
+            with npn.selecting(driver.native):
+                return driver.handshake()
+        return driver.handshake()
 
     def _complete(self) -> None:
         if not self._asked:
@@ -669,6 +685,21 @@ class TLSEngine:
         names = decodeALPN(offered)
         # The server's order decides.
         return next((name for name in decodeALPN(supported) if name in names), False)
+
+    def hookNPN(self, listed: bytes | None) -> bytes | None:
+        own = self._settings.npn
+        if listed is None:
+            return own
+        known = decodeALPN(own)
+        self._npn = next((name for name in decodeALPN(listed) if name in known), None)
+        # A client has to name one, be it that the server does not know it.
+        return known[0] if self._npn is None else self._npn
+
+    def npnProtocol(self) -> bytes | None:
+        """The protocol agreed on by NPN, or None."""
+        if self._settings.npn and self._settings.isServer:
+            return npn.negotiated(self.driver)
+        return self._npn
 
     def hookKeylog(self, line: bytes) -> None:
         if self._settings.keylog:
