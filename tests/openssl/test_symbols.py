@@ -761,6 +761,11 @@ def test_aCipherHasItsStandardName(pair: Pair) -> None:
     assert name == b"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 
 
+# A context calls back as long as it lives: the last time when it is freed with sessions in its
+# cache, which is when the garbage collector comes to it.  So these callbacks outlive all contexts.
+FOREVER: list[Any] = []
+
+
 @hidden
 def test_aSessionIsPutIntoTheCacheAndTakenOut(pair: Pair) -> None:
     pair.serverContext.set_options(SSL.OP_NO_TICKET)
@@ -784,6 +789,7 @@ def test_aSessionIsPutIntoTheCacheAndTakenOut(pair: Pair) -> None:
     def removed(context: Any, session: Any) -> None:
         told.append(("removed", session))
 
+    FOREVER.extend((new, get, removed))
     native = symbols.toOwn(pair.serverContext._context, "SSL_CTX *")
     functions.SSL_CTX_sess_set_new_cb(native, new)
     functions.SSL_CTX_sess_set_get_cb(native, get)
@@ -889,6 +895,7 @@ class TicketKeys:
 def test_ticketsAreSealedWithOurKeys(form: str) -> None:
     keys = TicketKeys()
     callback = keys.newForm() if form == "new" else keys.oldForm()
+    FOREVER.append(callback)
     pairs = (Pair(), Pair())
     for pair in pairs:
         native = symbols.toOwn(pair.serverContext._context, "SSL_CTX *")
@@ -943,6 +950,7 @@ def test_aProtocolIsAgreedOnTheOldWay(pair: Pair) -> None:
         out[0], length[0] = chosen, 6
         return 0
 
+    FOREVER.extend((advertise, select, advertised, chosen))
     functions.SSL_CTX_set_next_protos_advertised_cb(
         symbols.toOwn(pair.serverContext._context, "SSL_CTX *"), advertise, own.NULL
     )
