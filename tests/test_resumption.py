@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 import txnodetls as tls
 from tests.loopback import Loopback, Received, until
+from tests.memory import crlOf
 from tests.support import Pki, happened, runPython
 from txnodetls.errors import NodeError, NodeTypeError
 from txnodetls.openssl import queries, sessions, symbols
@@ -101,6 +102,18 @@ print("done")
 """
     )
     assert done.stdout == b"done\n", done.stderr
+
+
+@ensureDeferred
+async def test_a_plain_server_renews_the_tickets_of_tls_13(pki: Pki) -> None:
+    """So that a client which uses a session once only can resume again and again."""
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve()
+        told, _ = await visit(loopback, server, 2)
+        for _ in range(3):
+            told, reused = await visit(loopback, server, 1, session=told[-1])
+            assert reused
+            assert len(told) == 1
 
 
 def test_a_server_has_keys_of_its_own_when_asked_for_them() -> None:
@@ -779,6 +792,7 @@ CHANGES: dict[str, Callable[[Pki, Pki], dict[str, Any]]] = {
     "rejectUnauthorized": lambda pki, other: {"rejectUnauthorized": False},
     "other CA": lambda pki, other: {"ca": other.ca},
     "more CAs": lambda pki, other: {"ca": [pki.ca, other.ca]},
+    "CRL": lambda pki, other: {"crl": crlOf(pki.authority)},
     "session id context": lambda pki, other: {"sessionIdContext": "other"},
 }
 
