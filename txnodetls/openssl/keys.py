@@ -11,7 +11,7 @@ from typing import Any, Final
 from OpenSSL._util import ffi as theirs
 from OpenSSL._util import lib
 
-from txnodetls.openssl import symbols
+from txnodetls.openssl import queries, symbols
 from txnodetls.openssl.calls import Driver
 
 __all__ = ["ephemeralKeyInfo", "sharedSigalgs"]
@@ -71,11 +71,10 @@ def ephemeralKeyInfo(driver: Driver) -> dict[str, Any]:
 
 
 def _groupOnly(driver: Driver) -> dict[str, Any]:
-    name = lib.SSL_get0_group_name(driver.ssl)
-    version = theirs.string(lib.SSL_get_version(driver.ssl))
-    if name == theirs.NULL or version != b"TLSv1.3":
+    name = queries.groupName(driver)
+    if name is None or queries.protocol(driver) != "TLSv1.3":
         return {}
-    return {"type": "TLSGroup", "name": theirs.string(name).decode("ascii")}
+    return {"type": "TLSGroup", "name": name}
 
 
 def _keyName(functions: symbols.Functions, key: Any, kind: int) -> str:

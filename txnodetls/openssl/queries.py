@@ -229,6 +229,9 @@ def staple(driver: Driver) -> bytes | None:
 
 def groupName(driver: Driver) -> str | None:
     """The name of the key exchange group, or None."""
+    if lib.SSL_get_session(driver.ssl) == ffi.NULL:
+        # OpenSSL does not look whether there is one, and crashes.
+        return None
     name = lib.SSL_get0_group_name(driver.ssl)
     return None if name == ffi.NULL else str(ffi.string(name).decode("ascii"))
 
