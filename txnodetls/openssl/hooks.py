@@ -147,7 +147,8 @@ def ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
 )
 def _alpn(ssl: Any, out: Any, outLength: Any, offered: Any, length: int, _arg: Any) -> int:
     names = bytes(ffi.buffer(offered, length))
-    chosen = ask(ssl, False, "hookALPN", names)
+    # A connection that is not registered has a context in common with one that is.
+    chosen = ask(ssl, False, "hookALPN", names) if sslKey(ssl) in _connections else None
     if chosen is None:
         return int(lib.SSL_TLSEXT_ERR_NOACK)
     if chosen is False:

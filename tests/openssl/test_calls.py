@@ -1,0 +1,293 @@
+"""The driver, without an engine around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from OpenSSL._util import lib
+
+from tests.protocol.engines import StandardPeer, serverContext
+from tests.support import Pki
+from txnodetls import createSecureContext
+from txnodetls.openssl import calls, queries
+from txnodetls.openssl.areas import INPUT, OUTPUT
+from txnodetls.openssl.calls import CLOSED, DONE, FAILED, WANT_READ, Driver, setPskHint, sslKey
+from txnodetls.openssl.failures import drainErrors
+
+
+class Joined:
+    """A client's driver and a server's whose handshake is done."""
+
+    def __init__(self, pki: Pki, version: str = "TLSv1.3") -> None:
+        self.server = Driver(serverContext(pki, version).native, True)
+        self.client = Driver(createSecureContext(ca=pki.ca, maxVersion=version).native, False)
+        outcomes: list[int] = []
+        while outcomes[-2:] != [DONE, DONE]:
+            outcomes.append(self.client.handshake())
+            carry(self.client, self.server)
+            outcomes.append(self.server.handshake())
+            carry(self.server, self.client)
+
+    def both(self) -> tuple[Driver, Driver]:
+        return self.client, self.server
+
+
+def carry(sender: Driver, receiver: Driver) -> int:
+    data = sender.take()
+    if data:
+        receiver.feed(data)
+    return len(data)
+
+
+def drained(driver: Driver) -> bytes:
+    """All that can be read; the last outcome is WANT_READ."""
+    data = b""
+    while True:
+        piece, outcome, hasSession = driver.read()
+        data += piece
+        if outcome == WANT_READ and not hasSession:
+            return data
+        assert outcome == DONE
+
+
+@pytest.fixture(params=["TLSv1.2", "TLSv1.3"])
+def joined(request: pytest.FixtureRequest, pki: Pki) -> Joined:
+    return Joined(pki, request.param)
+
+
+def test_a_handshake_wants_to_read_until_it_is_done(pki: Pki) -> None:
+    server = Driver(serverContext(pki).native, True)
+    assert server.handshake() == WANT_READ
+    peer = StandardPeer(pki, "TLSv1.3", isServer=False)
+    peer.start()
+    server.feed(peer.output())
+    assert server.handshake() == WANT_READ
+    assert server.pendingInput() == 0
+    assert server.pendingOutput() > 0
+    peer.receive(server.take())
+    server.feed(peer.output())
+    assert server.handshake() == DONE
+
+
+def test_garbage_fails_and_says_why(pki: Pki) -> None:
+    server = Driver(serverContext(pki).native, True)
+    server.feed(b"GET / HTTP/1.0\r\n\r\n")
+    assert server.handshake() == FAILED
+    assert drainErrors()[0].text == "http request"
+
+
+def test_a_stale_error_of_somebody_else_is_no_failure(joined: Joined) -> None:
+    """The queue belongs to the thread, and whoever made a mistake may have left it there."""
+    for driver in joined.both():
+        drained(driver)
+        leaveAnError()
+        assert driver.read() == (b"", WANT_READ, False)
+        leaveAnError()
+        assert driver.write(b"x") == DONE
+        leaveAnError()
+        assert driver.handshake() == DONE
+        leaveAnError()
+        driver.shutdown()
+        assert drainErrors() == []
+
+
+def leaveAnError() -> None:
+    native = SSL.Context(SSL.TLS_METHOD)
+    assert lib.SSL_CTX_set_cipher_list(native._context, b"no such cipher") == 0
+    assert lib.ERR_peek_error()
+
+
+def test_what_is_written_is_read(joined: Joined) -> None:
+    client, server = joined.both()
+    for data in (b"bytes", bytearray(b"bytearray"), memoryview(b"memoryview")):
+        assert client.write(data) == DONE
+        carry(client, server)
+        assert server.read() == (bytes(data), WANT_READ, False)
+    assert server.read() == (b"", WANT_READ, False)
+
+
+def test_a_read_brings_all_that_fits_and_says_when_there_is_more(joined: Joined) -> None:
+    client, server = joined.both()
+    drained(client)
+    piece = bytes(131072)
+    for _ in range(8):
+        assert server.write(piece) == DONE
+    carry(server, client)
+    data, outcome, _ = client.read()
+    assert outcome == DONE
+    assert INPUT.size <= len(data) <= INPUT.size + 4 * calls.RECORD
+    assert len(data) + len(drained(client)) == 8 * len(piece)
+
+
+def test_half_a_record_waits_for_the_other_half(joined: Joined) -> None:
+    client, server = joined.both()
+    client.write(b"x" * 1000)
+    data = client.take()
+    server.feed(data[:500])
+    assert server.read() == (b"", WANT_READ, False)
+    server.feed(data[500:])
+    assert server.read()[0] == b"x" * 1000
+
+
+def test_close_notify_closes_one_direction(joined: Joined) -> None:
+    client, server = joined.both()
+    client.write(b"last")
+    client.shutdown()
+    carry(client, server)
+    assert server.read() == (b"last", CLOSED, False)
+    assert server.read() == (b"", CLOSED, False)
+    drained(client)
+    assert server.write(b"answer") == DONE
+    carry(server, client)
+    assert client.read()[0] == b"answer"
+
+
+def test_no_close_notify_before_the_handshake(pki: Pki) -> None:
+    client = Driver(createSecureContext().native, False)
+    client.handshake()
+    hello = client.take()
+    assert hello
+    client.shutdown()
+    assert client.take() == b""
+    assert drainErrors() == []
+
+
+def test_new_sessions_stop_the_reading_one_by_one(pki: Pki) -> None:
+    client, server = Joined(pki, "TLSv1.3").both()
+    client.sessionChanged()
+    server.write(b"data")
+    carry(server, client)
+    told = []
+    while True:
+        data, outcome, hasSession = client.read()
+        told.append((data, hasSession))
+        if outcome == WANT_READ:
+            break
+    assert told == [(b"", True), (b"", True), (b"data", False)]
+
+
+def test_an_offered_session_is_no_new_one(pki: Pki) -> None:
+    first = Joined(pki, "TLSv1.2").client
+    session = queries.session(first)
+    assert session is not None
+    client = Driver(createSecureContext(ca=pki.ca).native, False)
+    assert client.setSession(session)
+    assert not client.sessionChanged()
+
+
+@pytest.mark.parametrize("session", [b"", b"\x30", b"no session", b"\x30\x03\x02\x01\x01"])
+def test_what_is_no_session_is_not_taken(session: bytes) -> None:
+    client = Driver(createSecureContext().native, False)
+    assert not client.setSession(session)
+    assert drainErrors() == []
+    assert client.handshake() == WANT_READ
+
+
+# -- memory
+
+
+def test_the_output_area_is_filled_from_where_one_likes(joined: Joined) -> None:
+    client, server = joined.both()
+    client.write(b"x" * 100)
+    waiting = client.pendingOutput()
+    assert client.drain(1000) == waiting
+    assert client.drain(1000) == 0
+    assert client.drain(OUTPUT.size) == 0
+    server.feed(bytes(OUTPUT.view[1000 : 1000 + waiting]))
+    assert server.read()[0] == b"x" * 100
+
+
+def test_the_input_area_is_as_good_as_bytes(joined: Joined) -> None:
+    client, server = joined.both()
+    client.write(b"x" * 100)
+    length = client.drain(0)
+    INPUT.view[:length] = OUTPUT.view[:length]
+    server.feedArea(length)
+    assert server.read()[0] == b"x" * 100
+
+
+def test_bios_that_have_grown_are_replaced_and_others_are_not(joined: Joined) -> None:
+    client, server = joined.both()
+    drained(client)
+
+    def bios() -> list[Any]:
+        return [
+            each
+            for driver in joined.both()
+            for each in (driver.connection._into_ssl, driver.connection._from_ssl)
+        ]
+
+    before = bios()
+    server.write(b"small")
+    carry(server, client)
+    drained(client)
+    assert bios() == before
+    server.write(bytes(100_000))
+    carry(server, client)
+    assert len(drained(client)) == 100_000
+    assert client.read() == (b"", WANT_READ, False)
+    after = bios()
+    assert after[0] != before[0]  # what the client is fed with
+    assert after[1] == before[1]
+    assert after[2] == before[2]
+    assert after[3] != before[3]  # what the server gives
+    server.write(b"it goes on")
+    carry(server, client)
+    assert drained(client) == b"it goes on"
+
+
+def test_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lib:
+        BIO_new = staticmethod(lambda method: calls.ffi.NULL)
+        BIO_s_mem = staticmethod(lambda: None)
+
+    monkeypatch.setattr(calls, "lib", Lib)
+    with pytest.raises(MemoryError):
+        calls._memoryBIO()
+
+
+# -- alerts, contexts, hints
+
+
+def test_the_alert_that_waits(pki: Pki) -> None:
+    server = Driver(serverContext(pki, "TLSv1.3").native, True)
+    assert server.alertSent() is None
+    peer = StandardPeer(pki, "TLSv1.2", isServer=False)
+    peer.start()
+    server.feed(peer.output())
+    assert server.handshake() == FAILED
+    assert server.alertSent() == 70  # protocol_version
+    drainErrors()
+    server.take()
+    assert server.alertSent() is None
+
+
+def test_other_output_is_no_alert(pki: Pki) -> None:
+    client = Driver(createSecureContext().native, False)
+    client.handshake()
+    assert client.pendingOutput() > 7
+    assert client.alertSent() is None
+
+
+def test_the_first_context_lives_as_long_as_the_connection(pki: Pki) -> None:
+    """OpenSSL's caller crashes if it does not."""
+    native = serverContext(pki).native
+    driver = Driver(native, True)
+    driver.switchContext(serverContext(pki).native)
+    assert driver.native is native
+
+
+def test_each_connection_has_a_number(joined: Joined) -> None:
+    client, server = joined.both()
+    assert sslKey(client.ssl) != sslKey(server.ssl)
+    assert sslKey(client.ssl) == sslKey(client.connection._ssl)
+
+
+@pytest.mark.parametrize(
+    ("hint", "taken"), [(None, True), (b"", True), (b"h" * 128, True), (b"h" * 300, False)]
+)
+def test_psk_hints(hint: bytes | None, taken: bool, pki: Pki) -> None:
+    assert setPskHint(serverContext(pki).native, hint) is taken
+    assert drainErrors() == []
