@@ -12,7 +12,15 @@ from txnodetls import createSecureContext
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine
 
-__all__ = ["Pair", "Side", "StandardPeer", "clientEngine", "exchange", "serverContext", "serverEngine"]
+__all__ = [
+    "Pair",
+    "Side",
+    "StandardPeer",
+    "clientEngine",
+    "exchange",
+    "serverContext",
+    "serverEngine",
+]
 
 
 def serverContext(pki: Pki, version: str | None = None, **options: Any) -> Any:
