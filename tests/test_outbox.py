@@ -1,0 +1,223 @@
+"""When ciphertext leaves, and whose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from txnodetls.openssl.areas import OUTPUT
+from txnodetls.outbox import BATCH, Outbox
+from txnodetls.protocol.engine import SLICE
+from txnodetls.streams.ticks import ticksFor
+
+
+class Engine:
+    """Gives what it holds."""
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def drain(self, offset: int) -> int:
+        piece = self.held[: OUTPUT.size - offset]
+        OUTPUT.view[offset : offset + len(piece)] = piece
+        self.held = self.held[len(piece) :]
+        return len(piece)
+
+
+class Sender:
+    """A socket as the outbox sees it; below: another one that it stands on."""
+
+    def __init__(self, clock: Clock, outbox: Outbox, below: Sender | None = None) -> None:
+        self._ticks = ticksFor(clock)
+        self._engine: Any = Engine()
+        self.outbox = outbox
+        self.below = below
+        self.sent: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self._engine.held += data
+        self.outbox.note(self, len(data))
+
+    def _sendArea(self, length: int) -> None:
+        data = bytes(OUTPUT.view[:length])
+        self.sent.append(data)
+        if self.below is not None:
+            self.below.write(data)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+def test_all_that_is_written_in_a_turn_leaves_at_its_end(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+
+    def turn() -> None:
+        for number in range(100):
+            one.write(b"%02d" % number)
+        assert one.sent == []
+
+    ticksFor(clock).turn(turn)
+    assert one.sent == [b"".join(b"%02d" % number for number in range(100))]
+
+
+def test_outside_of_a_turn_it_leaves_in_the_next(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+    one.write(b"a")
+    one.write(b"b")
+    assert one.sent == []
+    clock.advance(0)
+    assert one.sent == [b"ab"]
+    one.write(b"c")
+    clock.advance(0)
+    assert one.sent == [b"ab", b"c"]
+
+
+def test_what_ticks_write_leaves_too(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+
+    def turn() -> None:
+        one.write(b"a")
+        one._ticks.nextTick(one.write, b"b")
+
+    ticksFor(clock).turn(turn)
+    assert one.sent == [b"ab"]
+
+
+def test_another_ones_turn_to_write_sends_what_is_there(clock: Clock, outbox: Outbox) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+
+    def turn() -> None:
+        one.write(b"a")
+        other.write(b"x")
+        assert one.sent == [b"a"]
+        one.write(b"b")
+        assert other.sent == [b"x"]
+
+    ticksFor(clock).turn(turn)
+    assert one.sent == [b"a", b"b"]
+    assert other.sent == [b"x"]
+
+
+def test_a_batch_does_not_wait(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+    piece = bytes(SLICE)
+
+    def turn() -> None:
+        for _ in range(BATCH // SLICE):
+            assert one.sent == []
+            one.write(piece)
+        assert [len(each) for each in one.sent] == [BATCH]
+        assert outbox.spent == BATCH
+
+    ticksFor(clock).turn(turn)
+    assert outbox.spent == 0
+
+
+def test_more_than_the_area_holds_leaves_in_parts(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+    data = bytes(range(256)) * (3 * OUTPUT.size // 256)
+    one.write(data)
+    clock.advance(0)
+    assert b"".join(one.sent) == data
+    assert max(len(each) for each in one.sent) <= OUTPUT.size
+
+
+def test_what_is_spent_is_counted_anew_for_everyone_and_each_turn(
+    clock: Clock, outbox: Outbox
+) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+
+    def turn() -> None:
+        one.write(b"abc")
+        outbox.flushFor(one)
+        assert outbox.spent == 3
+        other.write(b"x")
+        assert outbox.spent == 0
+
+    ticksFor(clock).turn(turn)
+    assert outbox.spent == 0
+
+
+def test_flushing_is_for_the_owner_only(clock: Clock, outbox: Outbox) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+    one.write(b"a")
+    outbox.flushFor(other)
+    assert one.sent == []
+    outbox.flushFor(one)
+    assert one.sent == [b"a"]
+    clock.advance(0)
+    assert one.sent == [b"a"]
+
+
+def test_what_is_forgotten_is_not_sent(clock: Clock, outbox: Outbox) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+    one.write(b"secret")
+    outbox.forget(other)
+    outbox.forget(one)
+    clock.advance(0)
+    assert one.sent == []
+    other.write(b"x")
+    clock.advance(0)
+    assert other.sent == [b"x"]
+    assert one.sent == []
+
+
+def test_what_was_drained_already_is_sent_all_the_same(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+    one.write(bytes(SLICE))
+    one._engine.held += b"not this"
+    outbox.forget(one)
+    clock.advance(0)
+    assert one.sent == [bytes(SLICE)]
+
+
+def test_a_socket_without_an_engine_has_nothing_to_send(clock: Clock, outbox: Outbox) -> None:
+    one = Sender(clock, outbox)
+    one.write(b"a")
+    one._engine = None
+    clock.advance(0)
+    assert one.sent == []
+
+
+@pytest.mark.parametrize("size", [1, SLICE, BATCH, 3 * OUTPUT.size])
+def test_connections_that_stand_on_each_other_keep_their_order(
+    size: int, clock: Clock, outbox: Outbox
+) -> None:
+    """What the innermost sends is output of the next one, and so on to the outermost."""
+    outer = Sender(clock, outbox)
+    middle = Sender(clock, outbox, outer)
+    inner = Sender(clock, outbox, middle)
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+
+    def turn() -> None:
+        for start in range(0, size, SLICE):
+            inner.write(data[start : start + SLICE])
+        inner.write(b"end")
+
+    ticksFor(clock).turn(turn)
+    for each in (inner, middle, outer):
+        assert b"".join(each.sent) == data + b"end"
+
+
+def test_each_reactor_sends_at_the_end_of_its_own_turns(outbox: Outbox) -> None:
+    """A clock that stands still in one test holds nothing back in another."""
+    still, running = Clock(), Clock()
+    one, other = Sender(still, outbox), Sender(running, outbox)
+    one.write(b"a")
+    other.write(b"b")
+    running.advance(0)
+    assert other.sent == [b"b"]
+    assert one.sent == [b"a"]
+    still.advance(0)
+    one.write(b"c")
+    still.advance(0)
+    assert one.sent == [b"a", b"c"]
