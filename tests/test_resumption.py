@@ -18,8 +18,9 @@ import txnodetls as tls
 from tests.loopback import Loopback, Received, until
 from tests.memory import crlOf
 from tests.support import Pki, happened, runPython
-from txnodetls.errors import NodeError, NodeTypeError
+from txnodetls.errors import NodeError, NodeTypeError, featureUnavailable
 from txnodetls.openssl import queries, sessions, symbols
+from txnodetls.sessions.memory import MemorySessionStore
 
 pytestmark = pytest.mark.skipif(
     not symbols.available("SSL_CTX_add_session") or not sessions.ticketKeysAvailable(),
@@ -154,7 +155,7 @@ def test_what_is_no_bytes_is_no_key(keys: Any) -> None:
 
 def test_where_keys_cannot_be_set_the_feature_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise tls.errors.featureUnavailable("ticketKeys", "EVP_MAC_init")  # type: ignore[attr-defined]
+        raise featureUnavailable("ticketKeys", "EVP_MAC_init")
 
     monkeypatch.setattr(sessions, "requireTicketKeys", missing)
     server = tls.createServer()
@@ -732,7 +733,7 @@ def test_where_sessions_cannot_be_handed_in_listening_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing() -> None:
-        raise tls.errors.featureUnavailable("resumeSession", "SSL_CTX_add_session")  # type: ignore[attr-defined]
+        raise featureUnavailable("resumeSession", "SSL_CTX_add_session")
 
     monkeypatch.setattr("txnodetls.server.requireStore", missing)
     server = tls.createServer()
@@ -804,31 +805,42 @@ def stranger() -> Pki:
     return makePki()
 
 
-@versions
-@pytest.mark.parametrize("kept", ["ticket", "store"])
+@pytest.mark.parametrize(
+    ("version", "kept"),
+    [
+        (version, kept)
+        for version in ("TLSv1.2", "TLSv1.3")
+        for kept in ("ticket", "store", "listeners")
+        # 'resumeSession' knows sessions of TLS 1.2 only, as in Node.
+        if (version, kept) != ("TLSv1.3", "listeners")
+    ],
+)
 @pytest.mark.parametrize("change", [None, *CHANGES])
 @ensureDeferred
 async def test_a_session_never_crosses_a_line_of_trust(
     pki: Pki, stranger: Pki, version: str, kept: str, change: str | None
 ) -> None:
-    if kept == "store" and version == "TLSv1.3":
-        pytest.skip("'resumeSession' knows sessions of TLS 1.2 only, as in Node")
+    ways: dict[str, dict[str, Any]] = {
+        "ticket": {"ticketKeys": A},
+        "store": {"sessionStore": MemorySessionStore()},
+        "listeners": {"secureOptions": NO_TICKET},
+    }
     options: dict[str, Any] = {
         "maxVersion": version,
         "ca": pki.ca,
         "requestCert": True,
         "rejectUnauthorized": True,
-        **({"ticketKeys": A} if kept == "ticket" else {"secureOptions": NO_TICKET}),
+        **ways[kept],
     }
     changed = {**options, **(CHANGES[change](pki, stranger) if change else {})}
     identity = {"key": pki.client.key, "cert": pki.client.cert}
     async with Loopback(pki) as loopback:
         first, second = await loopback.serve(**options), await loopback.serve(**changed)
-        if kept == "store":
+        if kept == "listeners":
             stores = Store(first), Store(second)
         told, reused = await visit(loopback, first, **identity)
         assert not reused
-        if kept == "store":
+        if kept == "listeners":
             stores[1].update(stores[0])
         client = loopback.dial(second, session=told[-1], **identity)
         received = Received(client)
@@ -838,3 +850,274 @@ async def test_a_session_never_crosses_a_line_of_trust(
             assert second.secured == []
         else:
             assert second.seen[-1]["reused"] is (change is None)
+
+
+# -- a store
+
+
+def storedAt(store: Any, version: str, **options: Any) -> dict[str, Any]:
+    """Options of a server with that store."""
+    return {"sessionStore": store, "maxVersion": version, **options}
+
+
+@versions
+@ensureDeferred
+async def test_servers_that_share_a_store_resume_each_others_sessions(
+    pki: Pki, version: str
+) -> None:
+    store = MemorySessionStore()
+    async with Loopback(pki) as loopback:
+        first = await loopback.serve(**storedAt(store, version))
+        second = await loopback.serve(**storedAt(store, version))
+        told, reused = await visit(loopback, first)
+        assert not reused
+        assert len(store) == (2 if version == "TLSv1.3" else 1)
+        for server in (second, first, second):
+            # A ticket that is only an id brings a new one each time (TLS 1.3).
+            count = 1 if version == "TLSv1.3" else 0
+            later, reused = await visit(loopback, server, count, session=told[-1])
+            assert reused
+            told = later or told
+
+
+@versions
+@ensureDeferred
+async def test_a_store_and_ticket_keys_go_together(pki: Pki, version: str) -> None:
+    """Tickets for clients that take them, the store for the others."""
+    store = MemorySessionStore()
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(store, version, ticketKeys=A))
+        told, _ = await visit(loopback, server)
+        assert ticketOf(told[-1])[:16] == A[:16]
+        assert len(store) == 0
+        _, reused = await visit(loopback, server, session=told[-1])
+        assert reused
+        if version == "TLSv1.2":
+            told, _ = await visit(loopback, server, secureOptions=NO_TICKET)
+            assert len(store) == 1
+            _, reused = await visit(loopback, server, secureOptions=NO_TICKET, session=told[-1])
+            assert reused
+
+
+@ensureDeferred
+async def test_ticket_keys_that_were_given_seal_the_store(pki: Pki) -> None:
+    store = MemorySessionStore()
+    async with Loopback(pki) as loopback:
+        first = await loopback.serve(**storedAt(store, "TLSv1.2", ticketKeys=A))
+        second = await loopback.serve(**storedAt(store, "TLSv1.2"))
+        told, _ = await visit(loopback, first, secureOptions=NO_TICKET)
+        again = {"secureOptions": NO_TICKET, "session": told[-1]}
+        _, reused = await visit(loopback, second, **again)
+        assert not reused
+        second.rotateTicketKeys(A)
+        _, reused = await visit(loopback, second, **again)
+        assert reused
+        second.rotateTicketKeys()
+        _, reused = await visit(loopback, second, **again)
+        assert reused
+        second.setTicketKeys(B)
+        _, reused = await visit(loopback, second, **again)
+        assert not reused
+
+
+@versions
+@ensureDeferred
+async def test_both_the_listeners_and_the_store_are_told(pki: Pki, version: str) -> None:
+    store = MemorySessionStore()
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(store, version))
+        heard = Store(server)
+        told, _ = await visit(loopback, server)
+        assert len(heard) == len(store) == (2 if version == "TLSv1.3" else 1)
+        for sessionId, data in heard.items():
+            assert data not in (store.fetch(sessionId) or b"")
+        # Listeners are asked first; who finds nothing there looks in the store.
+        heard.clear()
+        _, reused = await visit(loopback, server, session=told[-1])
+        assert reused
+
+
+@versions
+@ensureDeferred
+async def test_a_store_keeps_sessions_for_the_session_timeout(pki: Pki, version: str) -> None:
+    lifetimes: list[float] = []
+
+    class Noting(MemorySessionStore):
+        def store(self, sessionId: bytes, data: bytes, lifetime: float) -> None:
+            lifetimes.append(lifetime)
+            super().store(sessionId, data, lifetime)
+
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(Noting(), version, sessionTimeout=77))
+        await visit(loopback, server)
+        assert set(lifetimes) == {77}
+
+
+class Tampering(MemorySessionStore):
+    """A store that gives something else than it was given."""
+
+    def __init__(self, tamper: Callable[[MemorySessionStore, bytes, bytes], bytes | None]) -> None:
+        super().__init__()
+        self.tamper = tamper
+        self.plain: dict[bytes, bytes] = {}
+
+    def fetch(self, sessionId: bytes) -> bytes | None:
+        entry = super().fetch(sessionId)
+        return None if entry is None else self.tamper(self, sessionId, entry)
+
+
+def flipped(store: MemorySessionStore, sessionId: bytes, entry: bytes) -> bytes:
+    return entry[:-1] + bytes((entry[-1] ^ 1,))
+
+
+def swapped(store: MemorySessionStore, sessionId: bytes, entry: bytes) -> bytes | None:
+    others = [other for other in store._entries if other != sessionId]
+    return store._entries[others[0]][1]
+
+
+def forged(store: Any, sessionId: bytes, entry: bytes) -> bytes | None:
+    """The plain session, as 'newSession' told it."""
+    plain: bytes = store.plain[sessionId]
+    return plain
+
+
+@versions
+@pytest.mark.parametrize("tamper", [flipped, swapped, forged])
+@ensureDeferred
+async def test_a_store_that_lies_costs_a_full_handshake(
+    pki: Pki, version: str, tamper: Callable[..., Any]
+) -> None:
+    store = Tampering(tamper)
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(store, version))
+
+        def note(sessionId: bytes, data: bytes, callback: Callable[[], None]) -> None:
+            store.plain[sessionId] = data
+            callback()
+
+        server.on("newSession", note)
+        told, _ = await visit(loopback, server)
+        await visit(loopback, server)
+        _, reused = await visit(loopback, server, session=told[-1])
+        assert not reused
+        assert server.failures == []
+
+
+@versions
+@ensureDeferred
+async def test_what_was_discarded_is_not_resumed(pki: Pki, version: str) -> None:
+    store = MemorySessionStore()
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(store, version))
+        told, _ = await visit(loopback, server)
+        for sessionId in list(store._entries):
+            store.discard(sessionId)
+        _, reused = await visit(loopback, server, session=told[-1])
+        assert not reused
+
+
+@versions
+@ensureDeferred
+async def test_an_entry_is_good_only_where_it_was_made(pki: Pki, version: str) -> None:
+    """The same session id context, explicitly, and yet another trust."""
+    store = MemorySessionStore()
+    named = {"sessionIdContext": "shared"}
+    async with Loopback(pki) as loopback:
+        careless = await loopback.serve(**storedAt(store, version, **named))
+        asking = await loopback.serve(
+            **storedAt(store, version, **named, ca=pki.ca, requestCert=True)
+        )
+        told, _ = await visit(loopback, careless)
+        received = Received(loopback.dial(asking, session=told[-1]))
+        await received
+        assert asking.secured == []
+        identity = {"key": pki.client.key, "cert": pki.client.cert}
+        _, reused = await visit(loopback, asking, session=told[-1], **identity)
+        assert not reused
+
+
+class Failing(MemorySessionStore):
+    """A store that is down, or that never answers."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def store(self, sessionId: bytes, data: bytes, lifetime: float) -> Any:
+        return self.answer()
+
+    def fetch(self, sessionId: bytes) -> Any:
+        return self.answer()
+
+
+def raising() -> Any:
+    raise ConnectionError("the store is down")
+
+
+@versions
+@pytest.mark.parametrize("answer", [raising, Deferred])
+@ensureDeferred
+async def test_a_store_that_is_down_or_hangs_fails_no_handshake(
+    pki: Pki, version: str, answer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("txnodetls.storing.PATIENCE", 0.02)
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(Failing(answer), version))
+        told, reused = await visit(loopback, server)
+        assert not reused
+        for _ in range(3):
+            _, reused = await visit(loopback, server, session=told[-1])
+            assert not reused
+        assert server.failures == []
+
+
+@ensureDeferred
+async def test_a_store_that_dies_amid_handshakes_loses_none_of_them(pki: Pki) -> None:
+    memory = MemorySessionStore()
+    left = 60
+
+    class Dying(MemorySessionStore):
+        def fetch(self, sessionId: bytes) -> bytes | None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raising()
+            return memory.fetch(sessionId)
+
+        def store(self, sessionId: bytes, data: bytes, lifetime: float) -> None:
+            if left < 0:
+                raising()
+            memory.store(sessionId, data, lifetime)
+
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(Dying(), "TLSv1.3"))
+        told, _ = await visit(loopback, server)
+        clients = []
+        for _ in range(120):
+            client = loopback.dial(server, session=told[-1])
+            client.end(b"hello")
+            clients.append(Received(client))
+        for received in clients:
+            await received
+            assert (received.data, received.errors) == (b"hello", [])
+        resumed = sum(seen["reused"] for seen in server.seen[1:])
+        assert 0 < resumed < 120
+
+
+@pytest.mark.parametrize("store", [{}, object(), "memory", MemorySessionStore])
+def test_what_is_no_store_is_refused(store: Any) -> None:
+    with pytest.raises(NodeTypeError) as caught:
+        tls.createServer(sessionStore=store)
+    assert caught.value.code == "ERR_INVALID_ARG_TYPE"
+
+
+def test_where_sessions_cannot_be_handed_in_a_store_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise featureUnavailable("resumeSession", "SSL_CTX_add_session")
+
+    monkeypatch.setattr(sessions, "requireStore", missing)
+    with pytest.raises(NodeTypeError) as caught:
+        tls.createServer(sessionStore=MemorySessionStore())
+    assert caught.value.code == "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"

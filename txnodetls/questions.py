@@ -3,9 +3,9 @@ What a server asks the application about a ClientHello.
 
 The bytes are held while this goes on (see C{protocol/engine.py}).  The order
 is that of what depends on what: as in Node first the session that the client
-wants to resume (C{'resumeSession'}); which context serves this name
+wants to resume (C{'resumeSession'}); then which context serves this name
 (C{SNICallback}, or the list of C{addContext}); then, of what that context
-says, which protocol (C{ALPNCallback}) and, for its certificate, which OCSP
+says, the session of a store, which protocol (C{ALPNCallback}) and, for its certificate, which OCSP
 staple.  When all is answered the handshake goes on.
 
 A context that was chosen by its name replaces the server's certificates,
@@ -41,6 +41,7 @@ __all__ = ["Asked", "HelloQuestions", "Policy", "sessionsBoundTo"]
 SNICallback = Callable[..., Any]
 ALPNCallback = Callable[[dict[str, Any]], Any]
 SessionHook = Callable[[bytes, Callable[["BaseException | None", Any], None]], None]
+FetchHook = Callable[[ClientHello, Callable[["bytes | None"], None]], None]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
 
 
@@ -55,6 +56,8 @@ class Policy:
     @ivar requestCert: whether clients are asked for a certificate.
     @ivar rejectUnauthorized: whether those without a verified one are refused.
     @ivar resumeSession: asked for the session of an id, or None.
+    @ivar fetchSession: asked for the session of a ClientHello once the context
+        is known, or None.
     """
 
     sniCallback: SNICallback | None = None
@@ -63,6 +66,7 @@ class Policy:
     requestCert: bool = False
     rejectUnauthorized: bool = True
     resumeSession: SessionHook | None = None
+    fetchSession: FetchHook | None = None
 
 
 class Asked(Protocol):
@@ -128,7 +132,7 @@ class HelloQuestions:
             self._waitsFor = "SNICallback"
             ask(callback, (hello.servername,), self._contextAnswered)
         else:
-            self._askProtocol()
+            self._fetchSession()
 
     def _contextAnswered(self, error: BaseException | None, context: Any) -> None:
         if not self._expected("SNICallback"):
@@ -136,12 +140,12 @@ class HelloQuestions:
         if error is not None:
             self._socket.destroy(error)
         elif context is None:
-            self._askProtocol()
+            self._fetchSession()
         elif not ISecureContext.providedBy(context):
             self._socket.destroy(_refusal("Invalid SNI context"))
         else:
             self._take(context)
-            self._askProtocol()
+            self._fetchSession()
 
     def _take(self, context: Any) -> None:
         """Go by a context that was chosen."""
@@ -163,6 +167,20 @@ class HelloQuestions:
             verifyMode=verifyMode(request, reject),
             alpn=alpn,
         )
+
+    def _fetchSession(self) -> None:
+        hook = self._policy.fetchSession
+        if hook is None or self._answer.session is not None:
+            self._askProtocol()
+        else:
+            hook(self._hello, self._sessionFetched)
+
+    def _sessionFetched(self, session: bytes | None) -> None:
+        if self._socket.destroyed:
+            return
+        if session is not None:
+            self._answer = attrs.evolve(self._answer, session=session)
+        self._askProtocol()
 
     def _askProtocol(self) -> None:
         callback, hello = self._policy.alpnCallback, self._hello

@@ -11,6 +11,10 @@ hands each new one over, C{'resumeSession'} asks for it back.
 - A connection takes the keys when its first bytes come.
 - Nothing is sent and nothing is delivered until a new session is kept, or a
   client might come back with it before it can be found.
+- A session store (C{sessionStore}) does the same without listeners.  Where it has
+  to serve, no tickets are made, unless the server was given ticket keys: a
+  ticket with keys that no other process has is worth less than an entry in a
+  store that all of them share.
 - Listeners get Node's callback as their last argument; or they return a Deferred
   or an awaitable, or (C{'resumeSession'}) the session itself.
 
@@ -26,10 +30,16 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from txnodetls.answers import ask
-from txnodetls.constants import DEFAULT_SESSION_TIMEOUT
+from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET
+from txnodetls.errors import invalidArgType
+from txnodetls.interfaces import ISessionStore
 from txnodetls.openssl import sessions
+from txnodetls.openssl.calls import Driver
 from txnodetls.protocol import events
+from txnodetls.protocol.clienthello import ClientHello
+from txnodetls.sessions.sealing import SessionSealer
 from txnodetls.sessions.tickets import TicketKeyRing
+from txnodetls.storing import SessionKeeper
 from txnodetls.streams.emitter import EventEmitter
 
 __all__ = ["Answered", "ServerSessions"]
@@ -37,6 +47,8 @@ __all__ = ["Answered", "ServerSessions"]
 Answered = Callable[[BaseException | None, Any], None]
 
 _BYTES: Final = (bytes, bytearray, memoryview)
+# How long an id is; a ticket of TLS 1.3 of this length is nothing else.
+_ID: Final = 32
 
 
 class ServerSessions:
@@ -44,16 +56,28 @@ class ServerSessions:
     The sessions of one server.
 
     @param server: whose events are listened to.
-    @param seconds: the clock.
+    @param reactor: for the time.
+    @param store: an ISessionStore, or None.
+    @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}: it is no store;
+        C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
     """
 
-    __slots__ = ("_lifetime", "_ring", "_seconds", "_server")
+    __slots__ = ("_given", "_keeper", "_lifetime", "_reactor", "_ring", "_sealer", "_server")
 
-    def __init__(self, server: EventEmitter, seconds: Callable[[], float]) -> None:
+    def __init__(self, server: EventEmitter, reactor: Any, store: Any = None) -> None:
         self._server = server
-        self._seconds = seconds
+        self._reactor = reactor
         self._ring: TicketKeyRing | None = None
+        # Whether the keys in it came from somebody: others may have the same.
+        self._given = False
         self._lifetime: float = DEFAULT_SESSION_TIMEOUT
+        self._keeper: SessionKeeper | None = None
+        self._sealer: tuple[tuple[bytes, ...], SessionSealer] | None = None
+        if store is not None:
+            if not ISessionStore.providedBy(store):
+                raise invalidArgType("options.sessionStore", "an ISessionStore", store)
+            sessions.requireStore()
+            self._keeper = SessionKeeper(store, reactor)
 
     # -- ticket keys
 
@@ -68,7 +92,7 @@ class ServerSessions:
             self._ring.lifetime = self._lifetime
         keys = getattr(context, "ticketKeys", None)
         if keys is not None:
-            self.ring().replace(keys)
+            self.replaceKeys(keys)
 
     def ring(self) -> TicketKeyRing:
         """
@@ -78,27 +102,50 @@ class ServerSessions:
         """
         if self._ring is None:
             sessions.requireTicketKeys()
-            self._ring = TicketKeyRing(None, self._lifetime, self._seconds)
+            self._ring = TicketKeyRing(None, self._lifetime, self._reactor.seconds)
         return self._ring
+
+    def replaceKeys(self, keys: object) -> None:
+        """Use these 48 bytes, and forget all others."""
+        self.ring().replace(keys)
+        self._given = True
+
+    def rotateKeys(self, keys: object) -> None:
+        """Use these 48 bytes, or random ones if None; those before still open tickets."""
+        self.ring().rotate(keys)
+        self._given = self._given or keys is not None
 
     def ticketKeys(self) -> tuple[bytes, ...]:
         """What a connection that begins now makes and opens tickets with; () for OpenSSL's own."""
-        if self._ring is None and (self.asks or self.reports) and sessions.ticketKeysAvailable():
+        if self._ring is None and self._heard() and sessions.ticketKeysAvailable():
             # With Node's tickets, so that there are new sessions when Node has any.
             return self.ring().keys()
         return () if self._ring is None else self._ring.keys()
 
-    # -- events
+    @property
+    def options(self) -> int:
+        """C{SSL_OP_*} bits for connections that begin now."""
+        return SSL_OP_NO_TICKET if self._keeper is not None and not self._given else 0
+
+    # -- who is asked
 
     @property
-    def asks(self) -> bool:
-        """Whether somebody wants to be asked for sessions."""
+    def listens(self) -> bool:
+        """Whether somebody listens to 'resumeSession'."""
         return self._server.listenerCount("resumeSession") > 0
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is a store."""
+        return self._keeper is not None
 
     @property
     def reports(self) -> bool:
         """Whether somebody wants to hear of new sessions."""
-        return self._server.listenerCount("newSession") > 0
+        return self.stores or self._server.listenerCount("newSession") > 0
+
+    def _heard(self) -> bool:
+        return self.listens or self._server.listenerCount("newSession") > 0
 
     def resume(self, sessionId: bytes, answered: Answered) -> None:
         """Ask for the session of an id; C{answered} gets an error, or the bytes or None."""
@@ -106,9 +153,48 @@ class ServerSessions:
         if not _askAll(listeners, (sessionId,), answered):
             answered(None, None)
 
-    def keep(self, made: events.SessionMade, kept: Callable[[], None]) -> None:
+    def fetch(
+        self, hello: ClientHello, binding: bytes, found: Callable[[bytes | None], None]
+    ) -> None:
+        """Look for the session of a ClientHello in the store; C{found} gets it or None."""
+        sessionId = _sessionWanted(hello)
+        if self._keeper is None or sessionId is None:
+            found(None)
+        else:
+            self._keeper.fetch(sessionId, binding, self._sealing(), found)
+
+    def keep(
+        self, made: events.SessionMade, driver: Driver, binding: bytes, kept: Callable[[], None]
+    ) -> None:
         """
         Hand a new session over; C{kept} is called when the connection may go on.
+
+        @param driver: of the connection that it was made by.
+        @param binding: what a stored session must not be taken away from.
+        """
+        # One with a ticket needs no store.
+        if self._keeper is None or sessions.hasTicket(driver):
+            self._tell(made, kept)
+            return
+        keeper, sealer, lifetime = self._keeper, self._sealing(), self._lifetime
+
+        def told() -> None:
+            keeper.keep(made.sessionId, made.session, binding, sealer, lifetime, kept)
+
+        self._tell(made, told)
+
+    def _sealing(self) -> SessionSealer | None:
+        """What seals entries of a store without keys: the ticket keys, if somebody gave them."""
+        if not self._given:
+            return None
+        keys = self.ring().keys()
+        if self._sealer is None or self._sealer[0] != keys:
+            self._sealer = keys, SessionSealer(keys)
+        return self._sealer[1]
+
+    def _tell(self, made: events.SessionMade, kept: Callable[[], None]) -> None:
+        """
+        Emit 'newSession'.
 
         As in Node the callback takes nothing, and a listener that fails is an
         'error' of the server, and not of the connection.
@@ -128,6 +214,15 @@ class ServerSessions:
         listeners = [listening(each) for each in self._server.rawListeners("newSession")]
         if not _askAll(listeners, arguments, answered):
             kept()
+
+
+def _sessionWanted(hello: ClientHello) -> bytes | None:
+    """The id of the session that a client wants to resume, if it can be in a store."""
+    if hello.pskIdentities:
+        # Clients offer the one they want first.
+        first = hello.pskIdentities[0]
+        return first if len(first) == _ID else None
+    return None if hello.ticket else hello.sessionId or None
 
 
 def _askAll(

@@ -29,6 +29,7 @@ from txnodetls.openssl.failures import verifyErrorCode
 from txnodetls.openssl.sessions import requireStore
 from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
+from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
@@ -93,9 +94,11 @@ class ServerHandler(Handler):
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         server = self.server
+        sessions = server._sessions
         policy = Policy(
             sniCallback=server._chooseContext,
-            resumeSession=server._sessions.resume if server._sessions.asks else None,
+            resumeSession=sessions.resume if sessions.listens else None,
+            fetchSession=partial(self._fetchSession, socket) if sessions.stores else None,
             alpnCallback=server._alpnCallback,
             askStaple=server._askStaple if server.listenerCount("OCSPRequest") else None,
             requestCert=server.requestCert,
@@ -145,7 +148,14 @@ class ServerHandler(Handler):
     def sessionMade(
         self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
     ) -> None:
-        self.server._sessions.keep(event, kept)
+        engine = socket._engine
+        assert engine is not None
+        self.server._sessions.keep(event, engine.driver, _bindingOf(socket), kept)
+
+    def _fetchSession(
+        self, socket: TLSSocket, hello: ClientHello, found: Callable[[bytes | None], None]
+    ) -> None:
+        self.server._sessions.fetch(hello, _bindingOf(socket), found)
 
     def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
         socket._fire("keylog", line)
@@ -222,7 +232,7 @@ class Server(NetServer):
         context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
-        self._sessions = ServerSessions(self, self._reactor.seconds)
+        self._sessions = ServerSessions(self, self._reactor, given.sessionStore)
         self._sessions.contextChanged(context)
         self._socketOptions = {
             "allowHalfOpen": self.allowHalfOpen,
@@ -301,7 +311,7 @@ class Server(NetServer):
         @raise NodeError: C{ERR_INTERNAL_ASSERTION}, as in Node: these are not 48.
         """
         keys = ticketKeys(keys)
-        self._sessions.ring().replace(keys)
+        self._sessions.replaceKeys(keys)
 
     def rotateTicketKeys(self, keys: bytes | None = None) -> None:
         """
@@ -314,7 +324,7 @@ class Server(NetServer):
         @raise NodeError: as C{setTicketKeys}.
         """
         keys = None if keys is None else ticketKeys(keys)
-        self._sessions.ring().rotate(keys)
+        self._sessions.rotateKeys(keys)
 
     def _add(self, eventName: Hashable, listener: Listener, first: bool) -> None:
         if eventName == "resumeSession":
@@ -358,13 +368,14 @@ class Server(NetServer):
         sessions = self._sessions
         keys, reports = sessions.ticketKeys(), sessions.reports
         asks = bool(
-            sessions.asks
+            sessions.listens
+            or sessions.stores
             or self._contexts
             or self._sniCallback is not None
             or self._alpnCallback is not None
             or self.listenerCount("OCSPRequest")
         )
-        now = (keylog, asks, keys, reports)
+        now = (keylog, asks, keys, reports, sessions.options)
         if self._settings is None or self._settings[0] != now:
             self._settings = (
                 now,
@@ -377,6 +388,7 @@ class Server(NetServer):
                     keylog=keylog,
                     ticketKeys=keys,
                     reportSessions=reports,
+                    options=sessions.options,
                 ),
             )
         return self._settings[1]
@@ -418,3 +430,11 @@ def createServer(
     @param secureConnectionListener: listens to 'secureConnection'.
     """
     return Server(options, secureConnectionListener, reactor=reactor, **more)
+
+
+def _bindingOf(socket: TLSSocket) -> bytes:
+    """What a stored session of a connection must not be taken away from, unambiguously."""
+    context, wanted = socket._context, socket._verification
+    bound = sessionsBoundTo(context, *wanted) or context.sessionIdContext
+    parts = (bound, context.trustDigest, bytes(wanted))
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

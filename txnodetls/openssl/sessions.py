@@ -43,13 +43,14 @@ from OpenSSL._util import lib
 
 from txnodetls.constants import TICKET_KEYS_SIZE
 from txnodetls.errors import NodeTypeError
-from txnodetls.openssl import hooks, symbols
+from txnodetls.openssl import hooks, queries, symbols
 from txnodetls.openssl.calls import Driver
 
 __all__ = [
     "StoredSession",
     "contextsTicketKeys",
     "enableTicketKeys",
+    "hasTicket",
     "requireStore",
     "requireTicketKeys",
     "ticketKeysAvailable",
@@ -289,6 +290,17 @@ class StoredSession:
 
 
 # -- sessions made
+
+
+def hasTicket(driver: Driver) -> bool:
+    """
+    Whether the client of a server's connection keeps the session itself, in a ticket.
+
+    Of TLS 1.2 this is asked about sessions that have an id, and these have no ticket.
+    """
+    if queries.protocol(driver) != "TLSv1.3":
+        return False
+    return not lib.SSL_get_options(driver.ssl) & lib.SSL_OP_NO_TICKET
 
 
 def watchSessions(driver: Driver, connection: hooks.Hooked) -> None:
