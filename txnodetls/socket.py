@@ -343,7 +343,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
     @property
     def bytesWritten(self) -> int:
         """Bytes of application data written, those that still wait included."""
-        return self._sent + self._writeLength - self._writeHanded
+        waiting = 0 if self._waiting is None else len(self._waiting[0])
+        return self._sent + waiting + self._writeLength - self._writeHanded
 
     def _issuerFinder(self) -> Callable[[bytes], bytes | None] | None:
         context = self._context
