@@ -23,6 +23,7 @@ from txnodetls.alpn import convertALPNProtocols
 from txnodetls.client import connect
 from txnodetls.context import SecureContext, createSecureContext, getCiphers
 from txnodetls.errors import NodeError
+from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
 from txnodetls.net import Duplex
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
@@ -48,9 +49,11 @@ __all__ = [
     "DEFAULT_ECDH_CURVE",
     "DEFAULT_MAX_VERSION",
     "DEFAULT_MIN_VERSION",
+    "CryptoStream",
     "Duplex",
     "NodeError",
     "SecureContext",
+    "SecurePair",
     "Server",
     "TLSSocket",
     "X509Certificate",
@@ -59,6 +62,7 @@ __all__ = [
     "constants",
     "convertALPNProtocols",
     "createSecureContext",
+    "createSecurePair",
     "createServer",
     "getCACertificates",
     "getCiphers",

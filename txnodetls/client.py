@@ -22,6 +22,7 @@ from txnodetls.constants import DEFAULT_MIN_DH_SIZE
 from txnodetls.context import makeContext
 from txnodetls.errors import (
     Blame,
+    NodeDeprecationWarning,
     NodeError,
     Phase,
     invalidArgType,
@@ -43,18 +44,6 @@ from txnodetls.socket import Handler, TLSSocket
 __all__ = ["ClientHandler", "connect"]
 
 _NO_CERTIFICATE: Final = 2
-
-
-class NodeDeprecationWarning(DeprecationWarning):
-    """
-    A warning about what Node has deprecated.
-
-    @ivar code: Node's code, e.g. C{DEP0123}.
-    """
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class ClientHandler(Handler):

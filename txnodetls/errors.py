@@ -22,6 +22,7 @@ from typing import Any
 __all__ = [
     "Blame",
     "CertificateError",
+    "NodeDeprecationWarning",
     "NodeError",
     "NodeRangeError",
     "NodeTypeError",
@@ -163,6 +164,18 @@ _LIBUV_TEXTS = {
     "ENFILE": "file table overflow",
     "ENOTSOCK": "socket operation on non-socket",
 }
+
+
+class NodeDeprecationWarning(DeprecationWarning):
+    """
+    A warning about what Node has deprecated.
+
+    @ivar code: Node's code, e.g. C{DEP0123}.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def socketError(

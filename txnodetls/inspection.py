@@ -11,10 +11,11 @@ Source: https://nodejs.org/api/tls.html#class-tlstlssocket
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
 from txnodetls.openssl import keys, queries
+from txnodetls.openssl.failures import verifyErrorCode
 from txnodetls.pki.certificates import certificateChainObject, certificateObject
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.protocol.states import Sending
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from txnodetls.openssl.calls import Driver
     from txnodetls.protocol.engine import TLSEngine
 
-__all__ = ["Inspection"]
+__all__ = ["Inspection", "verdictOnClient"]
+
+# What the error of a verification is when there was nothing to verify.
+_NO_CERTIFICATE: Final = 2
 
 
 class Inspection:
@@ -189,3 +193,20 @@ class Inspection:
                 blame=Blame.LOCAL,
             )
         return material
+
+
+def verdictOnClient(engine: TLSEngine) -> str | None:
+    """
+    The code of the reason why a client is not authorized, or None if it is.
+
+    A certificate has to be there and verified, or our own pskCallback has to
+    have supplied the key of this very handshake.  That a session was resumed
+    proves nothing by itself: the ticket may be from a server with the same
+    keys that asks for no certificate.
+    """
+    if engine.pskSupplied:
+        return None
+    if queries.peerCertificate(engine.driver) is None:
+        return verifyErrorCode(_NO_CERTIFICATE)
+    result = queries.verifyResult(engine.driver)
+    return None if result == 0 else verifyErrorCode(result)

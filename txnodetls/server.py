@@ -22,10 +22,10 @@ from twisted.internet.interfaces import IDelayedCall
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
+from txnodetls.inspection import verdictOnClient
 from txnodetls.interfaces import ISecureContext
 from txnodetls.net.server import Server as NetServer
-from txnodetls.openssl import npn, queries
-from txnodetls.openssl.failures import verifyErrorCode
+from txnodetls.openssl import npn
 from txnodetls.openssl.sessions import requireStore
 from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
@@ -41,8 +41,6 @@ from txnodetls.streams.emitter import Listener
 
 __all__ = ["Server", "createServer"]
 
-# What the error of a verification is when there was nothing to verify.
-_NO_CERTIFICATE: Final = 2
 # Milliseconds; as in Node.
 _LONGEST_TIMER: Final = 2147483647
 
@@ -112,7 +110,7 @@ class ServerHandler(Handler):
             return True
         engine = socket._engine
         assert engine is not None
-        verdict = verdictOn(engine)
+        verdict = verdictOnClient(engine)
         socket.authorized = verdict is None
         socket.authorizationError = verdict
         if verdict is not None and rejectUnauthorized:
@@ -177,23 +175,6 @@ class ServerHandler(Handler):
 def _timer(milliseconds: float) -> float:
     """Node's timers: what is no time that they can wait is the shortest, 1 ms."""
     return milliseconds if 1 <= milliseconds <= _LONGEST_TIMER else 1
-
-
-def verdictOn(engine: TLSEngine) -> str | None:
-    """
-    The code of the reason why a client is not authorized, or None if it is.
-
-    A certificate has to be there and verified, or our own pskCallback has to
-    have supplied the key of this very handshake.  That a session was resumed
-    proves nothing by itself: the ticket may be from a server with the same
-    keys that asks for no certificate.
-    """
-    if engine.pskSupplied:
-        return None
-    if queries.peerCertificate(engine.driver) is None:
-        return verifyErrorCode(_NO_CERTIFICATE)
-    result = queries.verifyResult(engine.driver)
-    return None if result == 0 else verifyErrorCode(result)
 
 
 class Server(NetServer):

@@ -728,7 +728,7 @@ class ServingAlone(_Alone):
         options = self._options
         socket._context = self._context
         callback, hint = options.pskCallback, options.pskIdentityHint
-        requestCert, rejectUnauthorized = self._wanted()
+        requestCert, rejectUnauthorized = socket._verification = self._wanted()
         return TLSEngine(
             self._context.native,
             EngineSettings(
