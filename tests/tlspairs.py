@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support import Pki
+from tests.support import Credentials, Pki
 from txnodetls.testing import MemoryPair
 
-__all__ = ["GARBAGE", "Told", "flights", "inject", "memoryPair", "recordsOf", "wireOf"]
+__all__ = [
+    "GARBAGE",
+    "ServerTold",
+    "Sni",
+    "Told",
+    "asking",
+    "flights",
+    "identity",
+    "inject",
+    "memoryPair",
+    "pumped",
+    "recordsOf",
+    "wireOf",
+]
 
 # A record that no TLS has made.
 GARBAGE = b"\x17\x03\x03\0\x20" + bytes(32)
@@ -105,3 +118,56 @@ def flights(pair: MemoryPair) -> list[tuple[int, int]]:
 def inject(pair: MemoryPair, data: bytes) -> None:
     """Bytes for the server that the client's TLS has not made."""
     wireOf(pair).queue.append(data)
+
+
+class ServerTold:
+    """
+    What a pair's server has told.
+
+    @ivar secured: the sockets of 'secureConnection'.
+    @ivar failed: error and socket of each 'tlsClientError'.
+    """
+
+    def __init__(self, pair: MemoryPair) -> None:
+        self.pair = pair
+        self.secured: list[Any] = []
+        self.failed: list[tuple[Any, Any]] = []
+        pair.listener.on("secureConnection", self.secured.append)
+        pair.listener.on(
+            "tlsClientError", lambda error, socket: self.failed.append((error, socket))
+        )
+        pair.client.on("error", lambda error: None)
+
+    @property
+    def codes(self) -> list[str | None]:
+        return [error.code for error, _ in self.failed]
+
+
+def pumped(pair: MemoryPair) -> ServerTold:
+    """What the server of the pair tells until nothing moves any more."""
+    server = ServerTold(pair)
+    pair.pump()
+    return server
+
+
+def identity(credentials: Credentials | None) -> dict[str, Any]:
+    """Key and certificate as options."""
+    return {} if credentials is None else {"key": credentials.key, "cert": credentials.cert}
+
+
+class Sni:
+    """An SNICallback whose callback a test calls when it likes."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.callback: Any = None
+
+    def __call__(self, name: str, callback: Any) -> None:
+        self.names.append(name)
+        self.callback = callback
+
+
+def asking(pki: Pki, version: str, name: str | None, **server: Any) -> MemoryPair:
+    """A client that asks for a name and takes any certificate."""
+    client = {"servername": name, "rejectUnauthorized": False}
+    return memoryPair(pki, {"maxVersion": version, **server}, client, pump=False)

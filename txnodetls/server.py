@@ -11,13 +11,17 @@ Source: https://nodejs.org/api/tls.html#class-tlsserver
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Final
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
@@ -40,6 +44,8 @@ from txnodetls.socket import Handler, TLSSocket
 from txnodetls.streams.emitter import Listener
 
 __all__ = ["Server", "createServer"]
+
+_log = Logger()
 
 # Milliseconds; as in Node.
 _LONGEST_TIMER: Final = 2147483647
@@ -123,7 +129,7 @@ class ServerHandler(Handler):
         # From here on the socket answers for itself.
         socket.removeListener("error", _ignore)
         socket._fire("secure")
-        self.server._fire("secureConnection", socket)
+        self.server._tellOf(socket)
 
     def handshakeTimeout(self) -> float:
         return self.server._handshakeTimeout
@@ -385,6 +391,24 @@ class Server(NetServer):
         self._count(socket)
         socket._adopt(carrier)
         carrier.resume()
+
+    def _tellOf(self, socket: TLSSocket) -> None:
+        """Emit 'secureConnection'; a listener that fails ends this connection, and no other."""
+
+        def failed(failure: Failure) -> None:
+            _log.failure(
+                "A listener of 'secureConnection' of {server!r} failed", failure, server=self
+            )
+            socket.destroy()
+
+        for listener in self.rawListeners("secureConnection"):
+            try:
+                result = listener(socket)
+            except Exception:
+                failed(Failure())
+            else:
+                if inspect.iscoroutine(result):
+                    Deferred.fromCoroutine(result).addErrback(failed)
 
     def _onConnection(self, socket: Any) -> None:
         """A plain connection, accepted by ourselves or handed in with emit('connection')."""
