@@ -89,12 +89,6 @@ def timeLimit(seconds: float, what: str) -> Iterator[None]:
         raise late
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Thousands of test items stay to the end: tests that look for leaks need not look at them."""
-    gc.collect()
-    gc.freeze()
-
-
 def _limited(item: pytest.Item, phase: str) -> contextlib.AbstractContextManager[None]:
     mark = item.get_closest_marker("timeLimit")
     return timeLimit(mark.args[0] if mark else TIME_LIMIT, f"{phase} of {item.name}")
@@ -166,6 +160,16 @@ def loggedErrors() -> Iterator[LoggedErrors]:
         globalLogPublisher.removeObserver(errors)
     if errors.events:
         pytest.fail(f"logged during the test:\n{errors.describe()}", pytrace=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
+    """
+    Thousands of test items and reports stay to the end: tests that look for leaks need not
+    look at them, again and again. What is left of one module is no matter of the next.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
