@@ -23,12 +23,13 @@ from txnodetls.alpn import convertALPNProtocols
 from txnodetls.client import connect
 from txnodetls.context import SecureContext, createSecureContext, getCiphers
 from txnodetls.errors import NodeError
-from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
+from txnodetls.interfaces import ISessionStore
 from txnodetls.net import Duplex
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
+from txnodetls.sessions.memory import MemorySessionStore
 from txnodetls.socket import TLSSocket
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ __all__ = [
     "DEFAULT_ECDH_CURVE",
     "DEFAULT_MAX_VERSION",
     "DEFAULT_MIN_VERSION",
-    "CryptoStream",
     "Duplex",
+    "ISessionStore",
+    "MemorySessionStore",
     "NodeError",
     "SecureContext",
-    "SecurePair",
     "Server",
     "TLSSocket",
     "X509Certificate",
@@ -62,7 +63,6 @@ __all__ = [
     "constants",
     "convertALPNProtocols",
     "createSecureContext",
-    "createSecurePair",
     "createServer",
     "getCACertificates",
     "getCiphers",

@@ -91,6 +91,11 @@ class ISessionStore(Interface):
 
     Every method may return its result, a Deferred or an awaitable.  A store
     that fails or is slow costs a full handshake, never a failed one.
+
+    What it is given is sealed.  A store that several processes share brings
+    the keys: an attribute C{sealingKeys}, a sequence of keys of 32 bytes or
+    more, of which the first seals and all open.  Without it a server uses the
+    ticket keys that it was given, or a key that only its process has.
     """
 
     def store(sessionId: bytes, data: bytes, lifetime: float) -> Awaitable[None] | None:
