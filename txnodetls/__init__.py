@@ -24,6 +24,7 @@ from txnodetls.client import connect
 from txnodetls.context import SecureContext, createSecureContext, getCiphers
 from txnodetls.errors import NodeError
 from txnodetls.interfaces import ISessionStore
+from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
 from txnodetls.net import Duplex
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
@@ -50,11 +51,13 @@ __all__ = [
     "DEFAULT_ECDH_CURVE",
     "DEFAULT_MAX_VERSION",
     "DEFAULT_MIN_VERSION",
+    "CryptoStream",
     "Duplex",
     "ISessionStore",
     "MemorySessionStore",
     "NodeError",
     "SecureContext",
+    "SecurePair",
     "Server",
     "TLSSocket",
     "X509Certificate",
@@ -63,6 +66,7 @@ __all__ = [
     "constants",
     "convertALPNProtocols",
     "createSecureContext",
+    "createSecurePair",
     "createServer",
     "getCACertificates",
     "getCiphers",
