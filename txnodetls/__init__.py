@@ -23,9 +23,10 @@ from txnodetls.alpn import convertALPNProtocols
 from txnodetls.client import connect
 from txnodetls.context import SecureContext, createSecureContext, getCiphers
 from txnodetls.errors import NodeError
-from txnodetls.interfaces import ISessionStore
+from txnodetls.interfaces import IOCSPResponder, ISessionStore
 from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
 from txnodetls.net import Duplex
+from txnodetls.ocsp import FileOCSPResponder
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
@@ -53,6 +54,8 @@ __all__ = [
     "DEFAULT_MIN_VERSION",
     "CryptoStream",
     "Duplex",
+    "FileOCSPResponder",
+    "IOCSPResponder",
     "ISessionStore",
     "MemorySessionStore",
     "NodeError",

@@ -41,6 +41,7 @@ from txnodetls.renegotiation import handshakeTimedOut
 from txnodetls.resumption import ServerSessions
 from txnodetls.sessions.tickets import ticketKeys
 from txnodetls.socket import Handler, TLSSocket
+from txnodetls.stapling import Stapler
 from txnodetls.streams.emitter import Listener
 
 __all__ = ["Server", "createServer"]
@@ -104,7 +105,7 @@ class ServerHandler(Handler):
             resumeSession=sessions.resume if sessions.listens else None,
             fetchSession=partial(self._fetchSession, socket) if sessions.stores else None,
             alpnCallback=server._alpnCallback,
-            askStaple=server._askStaple if server.listenerCount("OCSPRequest") else None,
+            askStaple=server._stapleAsker(),
             requestCert=server.requestCert,
             rejectUnauthorized=server.rejectUnauthorized,
         )
@@ -220,6 +221,8 @@ class Server(NetServer):
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
         self._sessions = ServerSessions(self, self._reactor, given.sessionStore)
+        responder = given.ocspResponder
+        self._stapler = None if responder is None else Stapler(responder, self._reactor)
         self._sessions.contextChanged(context)
         self._socketOptions = {
             "allowHalfOpen": self.allowHalfOpen,
@@ -342,6 +345,12 @@ class Server(NetServer):
         callback(None, None)
         return None
 
+    def _stapleAsker(self) -> Callable[..., None] | None:
+        """Who is asked for staples: who listens, else the responder, if there is one."""
+        if self.listenerCount("OCSPRequest"):
+            return self._askStaple
+        return None if self._stapler is None else self._stapler.ask
+
     def _askStaple(
         self, certificate: bytes, issuer: bytes | None, callback: Callable[..., None]
     ) -> None:
@@ -360,7 +369,7 @@ class Server(NetServer):
             or self._contexts
             or self._sniCallback is not None
             or self._alpnCallback is not None
-            or self.listenerCount("OCSPRequest")
+            or self._stapleAsker() is not None
         )
         now = (keylog, asks, keys, reports, sessions.options)
         if self._settings is None or self._settings[0] != now:
