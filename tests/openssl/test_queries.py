@@ -164,7 +164,7 @@ def test_before_the_handshake_there_is_nothing(pki: Pki) -> None:
         assert queries.staple(driver) is None
         assert queries.groupName(driver) is None
         assert not queries.sessionReused(driver)
-        assert not queries.madeWithPsk(driver)
+        assert not queries.madeWithPsk(driver, b"key")
         assert queries.exportKeyingMaterial(driver, 10, b"label", None) is None
         assert drainErrors() == []
     assert queries.ownCertificate(clientEngine(pki).driver) is None

@@ -75,7 +75,7 @@ class Peers:
             answering.driver = server
             hooks.register(server, answering)  # type: ignore[arg-type]
             if watched:
-                sessions.watchSessions(server, answering)  # type: ignore[arg-type]
+                sessions.watchProgress(server, answering)  # type: ignore[arg-type]
         for _ in range(3):
             client.handshake()
             _pass(client, server)
@@ -383,7 +383,7 @@ def test_a_connection_that_is_gone_is_not_asked(pki: Pki) -> None:
     peers = Peers(pki, SSL.TLS1_3_VERSION)
     answering = Answering()
     server = Driver(peers.server, True)
-    sessions.watchSessions(server, answering)  # type: ignore[arg-type]
+    sessions.watchProgress(server, answering)  # type: ignore[arg-type]
     hooks.unregister(server)
     client = Driver(peers.client, False)
     client.handshake()

@@ -141,6 +141,32 @@ def test_a_ticket_beside_an_unused_key_proves_nothing(pki: Pki) -> None:
     assert not pair.server.engine.pskSupplied
 
 
+def test_a_key_supplied_for_another_identity_than_the_one_used_proves_nothing(pki: Pki) -> None:
+    """
+    OpenSSL's clients offer a ticket first; others may name somebody's identity before it, which
+    the server passes over because her key does not fit the cipher, but not without asking for it.
+    """
+    ciphers = "TLS_AES_128_GCM_SHA256"
+    context = serverContext(pki, "TLSv1.3", ciphers=ciphers)
+    client = createSecureContext(ca=pki.ca, ciphers=ciphers)
+    first = Pair(pki, "TLSv1.3", server={"context": context}, client={"context": client}).shake()
+    session = next(e for e in first.client.events if isinstance(e, events.SessionIssued)).session
+    pair = Pair(
+        pki,
+        "TLSv1.3",
+        server={"context": context, "pskServer": lambda i: KEY if i == b"alice" else None},
+        client={"context": client, "session": session},
+    )
+    pair.client.engine.start()
+    pair.server.engine.receive(pair.client.engine.dataToSend())
+    # What OpenSSL would ask amid the identities.
+    assert pair.server.engine.hookPskServer(b"alice") == KEY
+    pair.shake()
+    assert pair.server.secured
+    assert queries.sessionReused(pair.server.engine.driver)
+    assert not pair.server.engine.pskSupplied
+
+
 class Oops(Exception):
     """What a callback of the application raises."""
 

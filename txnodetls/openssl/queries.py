@@ -8,6 +8,7 @@ wants to know it.
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 from OpenSSL._util import ffi, lib
@@ -63,18 +64,29 @@ def suiteName(driver: Driver, number: int) -> str | None:
     return standardName(ffi.string(lib.SSL_CIPHER_get_name(found)).decode("ascii"))
 
 
-def madeWithPsk(driver: Driver) -> bool:
+def madeWithPsk(driver: Driver, key: bytes) -> bool:
     """
-    Whether the handshake was made with a pre-shared key: one that a callback supplied, or
-    (TLS 1.3) that of a session.
+    Whether a handshake, just done, was made with this pre-shared key.
 
-    That a callback supplied a key does not say so: in TLS 1.3 the peer may have offered
-    nothing to use it with, and then the handshake goes on without.
+    That a callback supplied it does not say so.  In TLS 1.3 a peer offers several
+    keys, those of tickets among them, and any that fits is good.  So the key has
+    to be the session's own; to be asked before the session of a first ticket takes
+    its place.
     """
     if protocol(driver) == "TLSv1.3":
-        return sessionReused(driver)
+        return sessionReused(driver) and hmac.compare_digest(_sessionKey(driver), key)
     current = cipher(driver)
     return current is not None and "PSK" in current["name"]
+
+
+def _sessionKey(driver: Driver) -> bytes:
+    session = lib.SSL_get_session(driver.ssl)
+    if session == ffi.NULL:
+        return b""
+    length = lib.SSL_SESSION_get_master_key(session, ffi.NULL, 0)
+    key = ffi.new("unsigned char[]", length)
+    lib.SSL_SESSION_get_master_key(session, key, length)
+    return bytes(ffi.buffer(key, length))
 
 
 def alpnSelected(driver: Driver) -> bytes:

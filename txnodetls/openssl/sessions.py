@@ -55,8 +55,8 @@ __all__ = [
     "requireTicketKeys",
     "ticketKeysAvailable",
     "ticketKeysEnabled",
-    "unwatchSessions",
-    "watchSessions",
+    "unwatchProgress",
+    "watchProgress",
 ]
 
 # The parts of Node's 48 bytes.
@@ -303,13 +303,18 @@ def hasTicket(driver: Driver) -> bool:
     return not lib.SSL_get_options(driver.ssl) & lib.SSL_OP_NO_TICKET
 
 
-def watchSessions(driver: Driver, connection: hooks.Hooked) -> None:
-    """Tell a server's connection of each session that is made with a ticket (TLS 1.3)."""
+def watchProgress(driver: Driver, connection: hooks.Hooked) -> None:
+    """
+    Tell a server's connection how its handshake goes on.
+
+    That is where its session is still the one it began with, when the handshake
+    is done, and is another one with each ticket behind it (TLS 1.3).
+    """
     hooks.register(driver, connection)
     lib.SSL_set_info_callback(driver.ssl, _progress)
 
 
-def unwatchSessions(driver: Driver) -> None:
+def unwatchProgress(driver: Driver) -> None:
     """The handshake is done; what comes behind it is no longer of interest."""
     lib.SSL_set_info_callback(driver.ssl, theirs.NULL)
 

@@ -165,6 +165,7 @@ class TLSEngine:
         "_made",
         "_npn",
         "_parser",
+        "_psk",
         "_settings",
         "_shown",
         "_stapleTold",
@@ -189,6 +190,7 @@ class TLSEngine:
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
         self._unkept = 0
+        self._psk: bytes | None = None
         self.pskSupplied = False
         self.sending = Sending.WAITING
         if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
@@ -218,8 +220,8 @@ class TLSEngine:
         asked = names or settings.npn or settings.trace
         if asked or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
-        if settings.reportSessions:
-            sessions.watchSessions(driver, self)
+        if settings.reportSessions or settings.pskServer is not None:
+            sessions.watchProgress(driver, self)
         if settings.askAboutHello:
             self.receiving = Receiving.HELLO
             self._parser: ClientHelloParser | None = ClientHelloParser()
@@ -528,9 +530,8 @@ class TLSEngine:
                 )
             )
             return
-        # A key that was supplied need not have been used: the peer may have
-        # chosen a cipher that the key is not for, or another session.
-        self.pskSupplied = self.pskSupplied and queries.madeWithPsk(self.driver)
+        if not self._watched():
+            self._checkPsk()
         self._happen(Happening.SECURED)
         self._unread = True
         if queries.protocol(self.driver) != "TLSv1.3":
@@ -540,17 +541,33 @@ class TLSEngine:
         else:
             self._completeClient()
 
+    def _watched(self) -> bool:
+        """Whether the handshake that is done was followed step by step."""
+        settings = self._settings
+        follows = settings.reportSessions or settings.pskServer is not None
+        return follows and queries.protocol(self.driver) == "TLSv1.3"
+
+    def _checkPsk(self) -> None:
+        """
+        A key that was supplied need not have been used: the peer may have chosen
+        a cipher that the key is not for, or a session that it offered as well.
+        """
+        if self.pskSupplied:
+            self.pskSupplied = queries.madeWithPsk(self.driver, self._psk or b"")
+        self._psk = None
+
     def _completeServer(self) -> None:
         self._stored = None
         queue = self._events
+        made, self._made = self._made, None
+        if self._watched():
+            sessions.unwatchProgress(self.driver)
         if not self._settings.reportSessions:
             queue.append(events.HandshakeCompleted())
-        elif queries.protocol(self.driver) == "TLSv1.3":
-            # Its sessions come with tickets, behind the handshake.
-            sessions.unwatchSessions(self.driver)
+        elif made:
+            # Those of TLS 1.3 come with tickets, behind the handshake.
             queue.append(events.HandshakeCompleted())
-            self._report((self._made or {}).items())
-            self._made = None
+            self._report(made.items())
         else:
             # As in Node: told before the handshake's end.
             self._report(self._sessionMade())
@@ -613,11 +630,12 @@ class TLSEngine:
 
     def _beginAnew(self) -> None:
         self.pskSupplied = False
+        self._psk = None
         self._happen(Happening.BEGUN_ANEW)
         self._events.append(events.HandshakeBegun())
 
     def _completeAgain(self) -> None:
-        self.pskSupplied = self.pskSupplied and queries.madeWithPsk(self.driver)
+        self._checkPsk()
         self._happen(Happening.SECURED)
         if not self._settings.isServer:
             self._issueSession()
@@ -715,12 +733,14 @@ class TLSEngine:
     def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
         answer = self._settings.pskClient(hint) if self._settings.pskClient else None
         self.pskSupplied = answer is not None
+        self._psk = None if answer is None else answer[1]
         return answer
 
     def hookPskServer(self, identity: bytes) -> bytes | None:
         key = self._settings.pskServer(identity) if self._settings.pskServer else None
         # Asked once per identity until one fits: the last answer counts.
         self.pskSupplied = bool(key)
+        self._psk = key
         return key
 
     def hookTicketKeys(self) -> Sequence[bytes]:
@@ -728,7 +748,11 @@ class TLSEngine:
 
     def hookProgress(self, done: bool) -> None:
         if done:
-            self._made = {}
+            if self._settings.reportSessions:
+                self._made = {}
+            if self._watched():
+                # Later the session is that of the first ticket.
+                self._checkPsk()
         elif self._made is not None:
             session = queries.session(self.driver)
             sessionId = None if session is None else queries.sessionIdOf(session)
