@@ -162,6 +162,26 @@ def test_a_refusal_is_no_handshake_to_the_side_that_refuses(pki: Pki, who: str) 
     assert getattr(pair, refusing).names == ["Failed"]
 
 
+def test_a_supplied_key_counts_only_for_the_handshake_that_it_was_supplied_in(pki: Pki) -> None:
+    key = b"k" * 32
+    context = tls.createSecureContext({"ciphers": "PSK+AES128", **OLD})
+    pair = shaken(
+        pki,
+        client={"context": context, "pskClient": lambda hint: (b"me", key)},
+        server={"context": context, "pskServer": lambda identity: key},
+    )
+    assert pair.server.engine.pskSupplied
+    # The client resumes its session, and the callback is not asked.
+    pair.server.engine.renegotiate()
+    settle(pair)
+    assert pair.server.one(events.HandshakeCompleted).again
+    assert not pair.server.engine.pskSupplied
+    pair.client.engine.renegotiate()
+    settle(pair)
+    assert pair.server.count(events.HandshakeCompleted) == 2
+    assert pair.server.engine.pskSupplied
+
+
 def test_a_peer_that_ends_instead_leaves_nothing_waiting(pki: Pki) -> None:
     pair = shaken(pki)
     pair.server.engine.shutdown()
@@ -394,6 +414,40 @@ async def test_a_client_that_does_not_answer_is_given_the_time_of_a_handshake(pk
         await received
         assert received.errors == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
         assert told == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_so_is_one_that_begins_and_does_not_go_on(pki: Pki) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**OLD, handshakeTimeout=50)
+        client, accepted = await secured(loopback, server)
+        received = Received(accepted)
+        client.renegotiate({})
+        client.pause()
+        client._carrier.pause()
+        await received
+        assert received.errors == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_time_ends_with_the_handshake(pki: Pki) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**OLD, handshakeTimeout=123_000)
+        _, accepted = await secured(loopback, server)
+
+        def running() -> int:
+            calls = reactor.getDelayedCalls()  # type: ignore[attr-defined]
+            times = [call.getTime() - reactor.seconds() for call in calls]  # type: ignore[attr-defined]
+            return sum(100 < seconds < 124 for seconds in times)
+
+        assert running() == 0
+        accepted.renegotiate({})
+        assert running() == 1
+        await happened(accepted, "secure")
+        assert running() == 0
+        accepted.renegotiate({})
+        accepted.destroy()
+        assert running() == 0
 
 
 @pytest_twisted.ensureDeferred

@@ -159,8 +159,10 @@ class Renegotiating(Duplex):
             raise _impossible("before the handshake is done", "ERR_TLS_INVALID_STATE")
         if engine.sending is Sending.RENEGOTIATING:
             return
-        if engine.sending is not Sending.OPEN:
+        if engine.sending is Sending.CLOSED or engine.sending is Sending.DEAD:
             raise _impossible("after end", "ERR_STREAM_WRITE_AFTER_END")
+        if engine.sending is not Sending.OPEN:
+            raise _impossible("before the session is kept", "ERR_TLS_INVALID_STATE")
         if not self._isServer:
             engine.renegotiate()
             return

@@ -421,7 +421,6 @@ class TLSEngine:
             return
         # Of a client it is a read that begins: to the handshake call itself,
         # application data that was not read yet is an error.
-        self._unread = True
         self._queue(*driver.read())
 
     def showContext(self, native: SSL.Context, sessionIdContext: bytes = b"") -> None:
