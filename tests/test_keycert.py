@@ -111,6 +111,22 @@ async def test_what_was_set_later_is_shown_in_the_next_handshake(pki: Pki) -> No
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_asks_within_secureConnect_is_told_of_the_handshake_asked_for(pki: Pki) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(maxVersion="TLSv1.2")
+        client = loopback.dial(server)
+        finished: list[bytes] = []
+
+        def ask() -> None:
+            finished.append(client.getFinished())
+            client.renegotiate({}, lambda error: finished.append(client.getFinished()))
+
+        client.once("secureConnect", ask)
+        await until(lambda: len(finished) == 2)
+        assert finished[0] != finished[1]
+
+
+@pytest_twisted.ensureDeferred
 async def test_another_certificate_than_before_is_judged_anew(pki: Pki) -> None:
     async with Loopback(pki) as loopback:
         server = await loopback.serve(maxVersion="TLSv1.2")

@@ -95,8 +95,12 @@ class ClientHandler(Handler):
         return True
 
     def announce(self, socket: TLSSocket) -> None:
+        # Node tells 'secureConnect' from within 'secure': whoever begins to listen
+        # to 'secure' there hears of the next handshake, not of this one.
+        listeners = socket.rawListeners("secure")
         socket._fire("secureConnect")
-        socket._fire("secure")
+        for listener in listeners:
+            socket._call(listener)
 
     def announceAgain(self, socket: TLSSocket) -> None:
         self.announce(socket)
