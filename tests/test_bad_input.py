@@ -693,8 +693,10 @@ async def test_a_reset_while_the_application_thinks_ends_the_question(
     if question == "SNICallback":
         options["SNICallback"] = lambda name, answer: answers.append(answer)
     server = await loopback.serve(**options)
+    asked: list[Any] = []
+    server.on("OCSPRequest", lambda leaf, issuer, answer: asked.append(answer))
     if question == "OCSPRequest":
-        server.on("OCSPRequest", lambda leaf, issuer, answer: answers.append(answer))
+        answers = asked
     census = Census()
     memory = _Memory()
     thinking = plain(server)
@@ -704,6 +706,8 @@ async def test_a_reset_while_the_application_thinks_ends_the_question(
     await until(lambda: server.failures)
     assert [failure.code for failure in server.failures] == ["ECONNRESET"]
     answers.pop()(None, None)
+    # No further question, and no further failure.
+    assert asked == []
     assert len(server.failures) == 1
     server.failures.clear()
     await census.restored()

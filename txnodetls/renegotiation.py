@@ -228,12 +228,12 @@ class Renegotiating(Duplex):
             self._renegotiations.over()
 
 
-def handshakeTimedOut() -> NodeError:
+def handshakeTimedOut(blame: Blame = Blame.PEER) -> NodeError:
     """C{ERR_TLS_HANDSHAKE_TIMEOUT}."""
     return NodeError(
         "TLS handshake timeout",
         "ERR_TLS_HANDSHAKE_TIMEOUT",
-        blame=Blame.PEER,
+        blame=blame,
         phase=Phase.HANDSHAKING,
     )
 

@@ -35,6 +35,7 @@ from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
+from txnodetls.protocol.states import Receiving
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import handshakeTimedOut
@@ -176,7 +177,10 @@ class ServerHandler(Handler):
         return True
 
     def _timedOut(self, socket: TLSSocket) -> None:
-        socket.destroy(handshakeTimedOut())
+        engine = socket._engine
+        # The peer is not late while the application has not answered.
+        asking = engine is not None and engine.receiving is Receiving.ASKING
+        socket.destroy(handshakeTimedOut(Blame.LOCAL if asking else Blame.PEER))
 
 
 def _timer(milliseconds: float) -> float:
