@@ -66,7 +66,7 @@ def start(directory: Path) -> Iterator[Start]:
 
     yield begin
     for process in running:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
