@@ -134,6 +134,23 @@ def test_twisted_endpoints(directory: Path, start: Start) -> None:
     assert heard(server) == "TLSv1.3 b'capitals'"
 
 
+def test_ticket_keys(directory: Path, start: Start) -> None:
+    ports = [start("ticket_keys_server.py")[0] for _ in range(2)]
+    output = client(directory, "resuming_client.py", *ports, *ports)
+    assert output.splitlines() == ["resumed: False", *["resumed: True"] * 3]
+    assert (directory / "ticket.keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_session_store(directory: Path, start: Start) -> None:
+    port, server = start("session_store_server.py")
+    output = client(directory, "resuming_client.py", port, port)
+    assert output.splitlines() == ["resumed: False", "resumed: True"]
+    said = [heard(server) for _ in range(4)]
+    assert said[0] == "is asked for a session, and has none"
+    assert said[1].startswith("keeps a session for 600 s, sealed in ")
+    assert said[3] == "is asked for a session, and has it"
+
+
 def test_every_example_is_run_here_and_is_short() -> None:
     source = Path(__file__).read_text()
     for path in EXAMPLES.glob("*.py"):
