@@ -744,6 +744,39 @@ def test_where_sessions_cannot_be_handed_in_listening_says_so(
     assert server.listenerCount("resumeSession") == 0
 
 
+# -- keys that change
+
+
+@pytest.mark.parametrize(
+    ("count", "every"), [(120, 10), pytest.param(2000, 50, marks=pytest.mark.soak)]
+)
+@versions
+@ensureDeferred
+async def test_clients_resume_while_keys_rotate(
+    pki: Pki, version: str, count: int, every: int
+) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(maxVersion=version, ticketKeys=A)
+        told, _ = await visit(loopback, server)
+        latest = told[-1]
+        resumed = 0
+        for start in range(0, count, every):
+            server.rotateTicketKeys()
+            clients = []
+            for _ in range(min(every, count - start)):
+                client = loopback.dial(server, session=latest)
+                clients.append((Sessions(client), Received(client)))
+                client.end(b"hello")
+            for told, received in clients:
+                await received
+                assert (received.data, received.errors) == (b"hello", [])
+                latest = told[-1] if told else latest
+            resumed += sum(seen["reused"] for seen in server.seen[-len(clients) :])
+            loopback.sockets.clear()
+        assert server.failures == []
+        assert resumed == count
+
+
 # -- what a resumed session proves
 
 
@@ -878,6 +911,38 @@ async def test_servers_that_share_a_store_resume_each_others_sessions(
             later, reused = await visit(loopback, server, count, session=told[-1])
             assert reused
             told = later or told
+
+
+@ensureDeferred
+async def test_a_store_is_not_asked_for_what_it_cannot_have(pki: Pki) -> None:
+    asked: list[bytes] = []
+
+    class Noting(MemorySessionStore):
+        def fetch(self, sessionId: bytes) -> bytes | None:
+            asked.append(sessionId)
+            return super().fetch(sessionId)
+
+    async with Loopback(pki) as loopback:
+        store = Noting()
+        server = await loopback.serve(**storedAt(store, "TLSv1.3"))
+        # The id of a client of TLS 1.3 that has no session is there for appearance.
+        told, _ = await visit(loopback, server)
+        assert asked == []
+        await visit(loopback, server, 1, session=told[-1])
+        assert asked == [ticketOf(told[-1])]
+        # A ticket of another server is of no use to a store.
+        other = await loopback.serve()
+        told, _ = await visit(loopback, other)
+        await visit(loopback, server, session=told[-1])
+        assert len(asked) == 1
+        # But an id may be that of a session where TLS 1.3 is not spoken.
+        for options in ({"maxVersion": "TLSv1.2"}, {"secureOptions": 1 << 29}):
+            asked.clear()
+            server = await loopback.serve(sessionStore=store, **options)
+            told, _ = await visit(loopback, server)
+            _, reused = await visit(loopback, server, session=told[-1])
+            assert reused
+            assert asked[-1] == queries.sessionIdOf(told[-1])
 
 
 @versions

@@ -30,7 +30,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from txnodetls.answers import ask
-from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET
+from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET, TLS1_3_VERSION
 from txnodetls.errors import invalidArgType
 from txnodetls.interfaces import ISessionStore
 from txnodetls.openssl import sessions
@@ -62,7 +62,16 @@ class ServerSessions:
         C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
     """
 
-    __slots__ = ("_given", "_keeper", "_lifetime", "_reactor", "_ring", "_sealer", "_server")
+    __slots__ = (
+        "_given",
+        "_keeper",
+        "_lifetime",
+        "_reactor",
+        "_ring",
+        "_sealer",
+        "_server",
+        "_speaksTLS13",
+    )
 
     def __init__(self, server: EventEmitter, reactor: Any, store: Any = None) -> None:
         self._server = server
@@ -71,6 +80,7 @@ class ServerSessions:
         # Whether the keys in it came from somebody: others may have the same.
         self._given = False
         self._lifetime: float = DEFAULT_SESSION_TIMEOUT
+        self._speaksTLS13 = False
         self._keeper: SessionKeeper | None = None
         self._sealer: tuple[tuple[bytes, ...], SessionSealer] | None = None
         if store is not None:
@@ -88,6 +98,7 @@ class ServerSessions:
         @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
         """
         self._lifetime = getattr(context, "sessionTimeout", DEFAULT_SESSION_TIMEOUT)
+        self._speaksTLS13 = getattr(context, "speaksTLS13", False)
         if self._ring is not None:
             self._ring.lifetime = self._lifetime
         keys = getattr(context, "ticketKeys", None)
@@ -157,7 +168,7 @@ class ServerSessions:
         self, hello: ClientHello, binding: bytes, found: Callable[[bytes | None], None]
     ) -> None:
         """Look for the session of a ClientHello in the store; C{found} gets it or None."""
-        sessionId = _sessionWanted(hello)
+        sessionId = _sessionWanted(hello, self._speaksTLS13)
         if self._keeper is None or sessionId is None:
             found(None)
         else:
@@ -216,13 +227,21 @@ class ServerSessions:
             kept()
 
 
-def _sessionWanted(hello: ClientHello) -> bytes | None:
-    """The id of the session that a client wants to resume, if it can be in a store."""
+def _sessionWanted(hello: ClientHello, speaksTLS13: bool) -> bytes | None:
+    """
+    The id of the session that a client wants to resume, if it can be in a store.
+
+    @param speaksTLS13: whether the server does.
+    """
     if hello.pskIdentities:
         # Clients offer the one they want first.
         first = hello.pskIdentities[0]
         return first if len(first) == _ID else None
-    return None if hello.ticket else hello.sessionId or None
+    if hello.ticket or (speaksTLS13 and TLS1_3_VERSION in hello.versions):
+        # The client has a ticket, or an id that is there for appearance only
+        # (RFC 8446 appendix D.4).
+        return None
+    return hello.sessionId or None
 
 
 def _askAll(

@@ -16,6 +16,8 @@ from txnodetls.constants import (
     DEFAULT_SESSION_TIMEOUT,
     PROTOCOL_VERSIONS,
     SECURE_PROTOCOLS,
+    TLS1_3_VERSION,
+    SSL_OP_NO_TLSv1_3,
     defaults,
 )
 from txnodetls.errors import Blame, NodeTypeError, Phase, invalidArgType, outOfRange
@@ -57,7 +59,7 @@ class SecureContext:
         maxVersion: object = None,
     ) -> None:
         side, minimum, maximum = _versions(secureProtocol, minVersion, maxVersion)
-        mask = secureOptionsMask(secureOptions)
+        mask = self._mask = secureOptionsMask(secureOptions)
         self.native = contexts.newContext(side)
         self._minimum, self._maximum = minimum, maximum
         contexts.setVersions(self.native, minimum, maximum)
@@ -79,6 +81,13 @@ class SecureContext:
     def hasCertificate(self) -> bool:
         """Whether there is an own certificate."""
         return bool(self.ownCertificates)
+
+    @property
+    def speaksTLS13(self) -> bool:
+        """Whether TLS 1.3 is spoken with a peer that can."""
+        if self._mask & SSL_OP_NO_TLSv1_3:
+            return False
+        return self._maximum == 0 or self._maximum >= TLS1_3_VERSION
 
     @property
     def trustDigest(self) -> bytes:
