@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +106,7 @@ class Loopback:
         self.pki = pki
         self.servers: list[Any] = []
         self.sockets: list[Any] = []
+        self._plain: list[socket.socket] = []
 
     async def serve(
         self, listener: Callable[..., Any] | None = echo, *, port: int = 0, **options: Any
@@ -144,6 +146,12 @@ class Loopback:
         self.sockets.append(socket)
         return socket
 
+    def plain(self, server: Any) -> socket.socket:
+        """A plain connection to a server, for bytes of the test's own."""
+        where = ("127.0.0.1", server.address()["port"])
+        self._plain.append(socket.create_connection(where, 10))
+        return self._plain[-1]
+
     async def secure(self, to: Any, **options: Any) -> Any:
         """The same, when its handshake is done."""
         socket = self.dial(to, **options)
@@ -169,11 +177,13 @@ class Loopback:
         raised: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for carrier in self._plain:
+            carrier.close()
         for server in self.servers:
             server.close()
-        for socket in self.sockets:
-            socket.destroy()
-        await until(lambda: all(socket.closed for socket in self.sockets))
+        for each in self.sockets:
+            each.destroy()
+        await until(lambda: all(each.closed for each in self.sockets))
         self.servers.clear()
         self.sockets.clear()
 

@@ -11,9 +11,7 @@ import datetime
 import gc
 import socket
 import ssl
-import struct
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from twisted.internet.threads import deferToThread
 import txnodetls as tls
 from tests.conftest import LoggedErrors
 from tests.loopback import Loopback, Received, describe, echo, until
+from tests.misbehaving import Memory, atEnd, reset
 from tests.support import Pki, happened, makePki
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.options.reading import UnknownOptionWarning
@@ -41,91 +40,8 @@ async def loopback(pki: Pki) -> Any:
         yield opened
 
 
-@pytest.fixture
-def plain() -> Iterator[Callable[[Any], socket.socket]]:
-    """Plain connections to a server; they end with the test."""
-    opened: list[socket.socket] = []
-
-    def dial(server: Any) -> socket.socket:
-        opened.append(socket.create_connection(("127.0.0.1", server.address()["port"]), 10))
-        return opened[-1]
-
-    yield dial
-    for each in opened:
-        each.close()
-
-
 def only(version: str) -> dict[str, str]:
     return {"minVersion": version, "maxVersion": version}
-
-
-class Memory:
-    """Python's TLS client on memory, for a peer that does what it should not."""
-
-    def __init__(self, version: str = "TLSv1.3", name: str = "localhost") -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.maximum_version = VERSIONS[version]
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self._in, self._out, server_hostname=name)
-        self.secure = False
-
-    def step(self, data: bytes = b"") -> bytes:
-        """What it says to what it is told."""
-        self._in.write(data)
-        if not self.secure:
-            try:
-                self.tls.do_handshake()
-                self.secure = True
-            except ssl.SSLWantReadError:
-                pass
-        return self._out.read()
-
-    def encrypt(self, data: bytes) -> bytes:
-        """The records of this data."""
-        self.tls.write(data)
-        return self._out.read()
-
-    def closeNotify(self) -> bytes:
-        """The record of a clean end."""
-        try:
-            self.tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
-        return self._out.read()
-
-    async def shakeHands(self, carrier: socket.socket) -> None:
-        """The handshake, over a plain connection."""
-        carrier.setblocking(False)
-        carrier.send(self.step())
-        while not self.secure:
-            try:
-                received = carrier.recv(65536)
-            except BlockingIOError:
-                await task.deferLater(reactor, 0.002)  # type: ignore[arg-type]
-                continue
-            assert received
-            carrier.send(self.step(received))
-
-
-def reset(carrier: socket.socket) -> None:
-    """Leave with RST."""
-    carrier.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    carrier.close()
-
-
-def atEnd(carrier: socket.socket) -> bool:
-    """Whether the peer has closed; what comes before is thrown away."""
-    carrier.setblocking(False)
-    try:
-        while carrier.recv(65536):
-            pass
-    except BlockingIOError:
-        return False
-    except ConnectionResetError:
-        pass
-    return True
 
 
 # -- a handshake that takes too long
@@ -133,13 +49,13 @@ def atEnd(carrier: socket.socket) -> bool:
 
 @pytest_twisted.ensureDeferred
 async def test_a_handshake_that_times_out_closes_tcp_too_and_a_late_answer_does_nothing(
-    loopback: Loopback, plain: Any, pki: Pki
+    loopback: Loopback, pki: Pki
 ) -> None:
     answers: list[Any] = []
     server = await loopback.serve(
         handshakeTimeout=60, SNICallback=lambda name, answer: answers.append(answer)
     )
-    waiting = plain(server)
+    waiting = loopback.plain(server)
     waiting.sendall(Memory().step())
     await until(lambda: atEnd(waiting))
     (failure,) = server.failures
@@ -164,20 +80,20 @@ async def test_a_handshake_that_times_out_closes_tcp_too_and_a_late_answer_does_
 @both
 @pytest_twisted.ensureDeferred
 async def test_without_any_listener_bad_peers_of_a_handshake_are_no_unhandled_error(
-    version: str, pki: Pki, plain: Any, loggedErrors: LoggedErrors
+    version: str, pki: Pki, loopback: Loopback, loggedErrors: LoggedErrors
 ) -> None:
     server: Any = tls.createServer(key=pki.server.key, cert=pki.server.cert, handshakeTimeout=60)
     listening = happened(server, "listening")
     server.listen(0, "127.0.0.1")
     await listening
     hello = Memory(version).step()
-    hanging = plain(server)
+    hanging = loopback.plain(server)
     for said in (b"", b"GET / HTTP/1.1\r\n\r\n", hello[:20], hello, hello + bytes(100)):
-        rude = plain(server)
+        rude = loopback.plain(server)
         rude.sendall(said)
         await until(lambda rude=rude: server.connections == 2 or atEnd(rude))
         reset(rude)
-        bad = plain(server)
+        bad = loopback.plain(server)
         bad.sendall(said)
         bad.shutdown(socket.SHUT_WR)
         await until(lambda bad=bad: atEnd(bad))
@@ -191,10 +107,10 @@ async def test_without_any_listener_bad_peers_of_a_handshake_are_no_unhandled_er
 @pytest.mark.parametrize("halfOpen", [False, True])
 @pytest_twisted.ensureDeferred
 async def test_data_behind_a_close_notify_is_ignored(
-    halfOpen: bool, version: str, loopback: Loopback, plain: Any
+    halfOpen: bool, version: str, loopback: Loopback
 ) -> None:
     server = await loopback.serve(None, allowHalfOpen=halfOpen, **only(version))
-    memory, peer = Memory(version), plain(server)
+    memory, peer = Memory(version), loopback.plain(server)
     await memory.shakeHands(peer)
     await until(lambda: server.secured)
     received = Received(server.secured[0])
@@ -217,14 +133,14 @@ async def test_data_behind_a_close_notify_is_ignored(
 @both
 @pytest_twisted.ensureDeferred
 async def test_a_reset_of_an_open_connection_is_an_error_of_its_socket_only(
-    version: str, pki: Pki, plain: Any, loggedErrors: LoggedErrors
+    version: str, pki: Pki, loopback: Loopback, loggedErrors: LoggedErrors
 ) -> None:
     server: Any = tls.createServer({"key": pki.server.key, "cert": pki.server.cert}, echo)
     listening = happened(server, "listening")
     server.listen(0, "127.0.0.1")
     await listening
     for number in range(1, 3):
-        memory, peer = Memory(version), plain(server)
+        memory, peer = Memory(version), loopback.plain(server)
         await memory.shakeHands(peer)
         peer.send(memory.encrypt(b"hello"))
         await until(lambda: server.connections == 1)
@@ -259,11 +175,11 @@ async def test_of_two_contexts_for_a_name_the_last_one_wins(
 @both
 @pytest_twisted.ensureDeferred
 async def test_a_new_context_is_for_clients_without_a_name_too_and_for_connections_not_yet_begun(
-    version: str, loopback: Loopback, plain: Any, pki: Pki
+    version: str, loopback: Loopback, pki: Pki
 ) -> None:
     server = await loopback.serve(**only(version))
     new = pki.issue("localhost", "127.0.0.1")
-    accepted, begun = plain(server), plain(server)
+    accepted, begun = loopback.plain(server), loopback.plain(server)
     memory, late = Memory(version), Memory(version)
     hello = late.step()
     begun.sendall(hello[:30])
@@ -274,7 +190,7 @@ async def test_a_new_context_is_for_clients_without_a_name_too_and_for_connectio
     assert _fingerprint(memory) == tls.X509Certificate(new.cert).fingerprint256
     # This one was begun with the old.
     begun.sendall(hello[30:])
-    await _finish(late, begun)
+    await late.shakeHands(begun)
     assert _fingerprint(late) == tls.X509Certificate(pki.server.cert).fingerprint256
     nameless = await loopback.secure(server, servername=None, host="127.0.0.1")
     expected = tls.X509Certificate(new.cert).fingerprint256
@@ -292,15 +208,6 @@ def _fingerprint(memory: Memory) -> str:
     der = memory.tls.getpeercert(True)
     assert der is not None
     return tls.X509Certificate(der).fingerprint256
-
-
-async def _finish(memory: Memory, carrier: socket.socket) -> None:
-    carrier.setblocking(False)
-    while not memory.secure:
-        try:
-            carrier.send(memory.step(carrier.recv(65536)))
-        except BlockingIOError:
-            await task.deferLater(reactor, 0.002)  # type: ignore[arg-type]
 
 
 @both
@@ -433,7 +340,7 @@ async def test_contexts_are_shared_and_none_is_made_per_connection(
 
 @pytest_twisted.ensureDeferred
 async def test_writes_before_the_handshake_are_held_within_bounds_and_let_go_of(
-    loopback: Loopback, plain: Any
+    loopback: Loopback,
 ) -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     client = loopback.dial(silent.getsockname()[1])
@@ -504,9 +411,9 @@ async def test_an_error_says_whose_fault_it_is_and_when_and_which_alert_there_wa
 
 @both
 @pytest_twisted.ensureDeferred
-async def test_a_reset_says_when_it_came(version: str, loopback: Loopback, plain: Any) -> None:
+async def test_a_reset_says_when_it_came(version: str, loopback: Loopback) -> None:
     server = await loopback.serve(**only(version))
-    early = plain(server)
+    early = loopback.plain(server)
     early.sendall(Memory(version).step())
     await until(lambda: _hasRead(server, 1))
     reset(early)
@@ -514,7 +421,7 @@ async def test_a_reset_says_when_it_came(version: str, loopback: Loopback, plain
     failure = server.failures[0]
     assert (failure.code, failure.blame) == ("ECONNRESET", Blame.PEER)
     assert failure.phase is Phase.HANDSHAKING
-    memory, late = Memory(version), plain(server)
+    memory, late = Memory(version), loopback.plain(server)
     await memory.shakeHands(late)
     await until(lambda: server.secured)
     reset(late)
