@@ -24,6 +24,7 @@ from txnodetls.errors import (
     Blame,
     NodeDeprecationWarning,
     NodeError,
+    NodeTypeError,
     Phase,
     invalidArgType,
     missingArgs,
@@ -39,7 +40,8 @@ from txnodetls.pki.certificates import certificateObject
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.protocol.engine import EngineSettings, TLSEngine
 from txnodetls.psk import clientPsk
-from txnodetls.socket import Handler, TLSSocket
+from txnodetls.sessions.named import sessionFor
+from txnodetls.socket import Handler, TLSSocket, serverName
 
 __all__ = ["ClientHandler", "connect"]
 
@@ -65,7 +67,7 @@ class ClientHandler(Handler):
                 isServer=False,
                 servername=socket._servernameToSend,
                 alpn=options.ALPNProtocols or b"",
-                session=socket._sessionToOffer,
+                session=self._session(socket),
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
@@ -75,15 +77,15 @@ class ClientHandler(Handler):
         )
 
     def judge(self, socket: TLSSocket) -> bool:
-        tooSmall = self._tooSmall(socket)
+        try:
+            tooSmall = self._tooSmall(socket)
+            error = self._verdict(socket) if tooSmall is None else None
+        except Exception as raised:
+            socket.destroy(raised)
+            return False
         if tooSmall is not None:
             socket._fire("error", tooSmall)
             socket.destroy()
-            return False
-        try:
-            error = self._verdict(socket)
-        except Exception as raised:
-            socket.destroy(raised)
             return False
         socket.authorized = error is None
         if error is not None:
@@ -170,21 +172,29 @@ class ClientHandler(Handler):
 
     def _expectedName(self) -> str:
         options = self._options
-        name: str = (
-            options.servername
-            or options.host
-            or getattr(options.socket, "_host", None)
-            or "localhost"
-        )
-        return name
+        return serverName(options, options.socket)
+
+    def sessionName(self, socket: TLSSocket) -> str:
+        return self._expectedName()
+
+    def _session(self, socket: TLSSocket) -> bytes | None:
+        given = socket._sessionToOffer
+        return None if given is None else sessionFor(self._expectedName(), given)
 
     def _tooSmall(self, socket: TLSSocket) -> NodeError | None:
         """The error of a DHE key below C{minDHSize}."""
         cipher = socket.getCipher()
         if cipher is None or not cipher["name"].startswith("DHE-"):
             return None
-        bits = (socket.getEphemeralKeyInfo() or {}).get("size")
         minimum = self._options.minDHSize or DEFAULT_MIN_DH_SIZE
+        try:
+            bits = (socket.getEphemeralKeyInfo() or {}).get("size")
+        except NodeTypeError:
+            # This build does not tell.  Less than the default is refused by
+            # OpenSSL itself, but with @SECLEVEL=0.
+            if self._options.minDHSize is None:
+                return None
+            raise
         if bits is None or bits >= minimum:
             return None
         # The number in the text is Node's, whatever minDHSize says.

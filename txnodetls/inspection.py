@@ -42,6 +42,10 @@ class Inspection:
         """What finds the issuer of a certificate among the trusted ones."""
         raise NotImplementedError
 
+    def _named(self, session: bytes) -> bytes:
+        """A session in the form in which it leaves this socket."""
+        raise NotImplementedError
+
     def _driver(self) -> Driver | None:
         engine = self._engine
         return None if engine is None else engine.driver
@@ -138,7 +142,15 @@ class Inspection:
         return None if driver is None else queries.peerFinished(driver)
 
     def getSession(self) -> bytes | None:
-        """The session, serialised; None before there is one."""
+        """
+        The session, serialised; None before there is one.
+
+        A client's is good for the server of the name that it was made with.
+        """
+        session = self._nativeSession()
+        return None if session is None else self._named(session)
+
+    def _nativeSession(self) -> bytes | None:
         driver = self._driver()
         return None if driver is None else queries.session(driver)
 
@@ -146,7 +158,7 @@ class Inspection:
         """The ticket of a client's session; None if there is none, and on a server."""
         if self._isServer:
             return None
-        session = self.getSession()
+        session = self._nativeSession()
         return None if session is None else queries.ticketOf(session)
 
     def isSessionReused(self) -> bool | None:

@@ -59,9 +59,10 @@ from txnodetls.protocol.states import Sending
 from txnodetls.psk import clientPsk, serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import Renegotiating, Renegotiations
+from txnodetls.sessions.named import namelessSession, nameSession, sessionFor
 from txnodetls.tracing import Tracing, toStandardError
 
-__all__ = ["MAX_EARLY_WRITES", "Handler", "TLSSocket"]
+__all__ = ["MAX_EARLY_WRITES", "Handler", "TLSSocket", "serverName"]
 
 Callback = Callable[[BaseException | None], object]
 
@@ -113,6 +114,10 @@ class Handler(ABC):
     @abstractmethod
     def truncated(self, socket: TLSSocket) -> None:
         """The bytes ended before the handshake was done."""
+
+    def sessionName(self, socket: TLSSocket) -> str | None:
+        """The name of the server that this side's sessions are good for (clients)."""
+        return None
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         """A ClientHello waits for C{socket._resume()}."""
@@ -284,6 +289,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
     def setSession(self, session: bytes) -> None:
         """
         A session to resume, as 'session' or C{getSession()} gave it.
+
+        One that was made with a server of another name is not used.
 
         @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
         """
@@ -474,7 +481,11 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
             self._final(callback)
 
     def _onSession(self, event: events.SessionIssued) -> None:
-        self._fire("session", event.session)
+        self._fire("session", self._named(event.session))
+
+    def _named(self, session: bytes) -> bytes:
+        name = self._handler.sessionName(self)
+        return session if name is None else nameSession(name, session)
 
     def _onSessionMade(self, event: events.SessionMade) -> None:
         if self._carrier is not None:
@@ -771,7 +782,7 @@ class ConnectingAlone(_Alone):
                 isServer=False,
                 servername=socket._servernameToSend,
                 alpn=options.ALPNProtocols or b"",
-                session=socket._sessionToOffer or options.session,
+                session=self._session(socket),
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
@@ -779,6 +790,23 @@ class ConnectingAlone(_Alone):
                 trace=socket._trace,
             ),
         )
+
+
+    def sessionName(self, socket: TLSSocket) -> str:
+        return serverName(self._options, socket._parent)
+
+    def _session(self, socket: TLSSocket) -> bytes | None:
+        given = socket._sessionToOffer or self._options.session
+        # The peer is not verified here, so a session without a name may serve, as in Node.
+        if given is None or namelessSession(given):
+            return given
+        return sessionFor(self.sessionName(socket), given)
+
+
+def serverName(options: Options, below: Any) -> str:
+    """The name that a client's server has to have, and that its sessions are good for."""
+    name: str = options.servername or options.host or getattr(below, "_host", None) or "localhost"
+    return name
 
 
 def brokenPipe() -> NodeError:
