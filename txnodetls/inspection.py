@@ -82,17 +82,12 @@ class Inspection:
         return {} if der is None else certificateObject(der)
 
     def getPeerX509Certificate(self) -> X509Certificate | None:
-        """The peer's certificate, or None."""
+        """The peer's certificate, linked to the others that it has sent; or None."""
         driver = self._driver()
         if driver is None:
             return None
         chain = queries.peerChain(driver, self._isServer)
-        certificate = None
-        for der in reversed(chain):
-            issuer, certificate = certificate, X509Certificate(der)
-            if issuer is not None and certificate.checkIssued(issuer):
-                certificate.issuerCertificate = issuer
-        return certificate
+        return X509Certificate.fromChain(chain) if chain else None
 
     def getX509Certificate(self) -> X509Certificate | None:
         """The own certificate, or None."""
