@@ -791,7 +791,6 @@ class ConnectingAlone(_Alone):
             ),
         )
 
-
     def sessionName(self, socket: TLSSocket) -> str:
         return serverName(self._options, socket._parent)
 
