@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from twisted.internet.task import Clock
 
@@ -13,32 +11,25 @@ from txnodetls.protocol.engine import SLICE
 from txnodetls.streams.ticks import ticksFor
 
 
-class Engine:
-    """Gives what it holds."""
-
-    def __init__(self) -> None:
-        self.held = b""
-
-    def drain(self, offset: int) -> int:
-        piece = self.held[: OUTPUT.size - offset]
-        OUTPUT.view[offset : offset + len(piece)] = piece
-        self.held = self.held[len(piece) :]
-        return len(piece)
-
-
 class Sender:
     """A socket as the outbox sees it; below: another one that it stands on."""
 
     def __init__(self, clock: Clock, outbox: Outbox, below: Sender | None = None) -> None:
         self._ticks = ticksFor(clock)
-        self._engine: Any = Engine()
+        self.held = b""
         self.outbox = outbox
         self.below = below
         self.sent: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        self._engine.held += data
+        self.held += data
         self.outbox.note(self, len(data))
+
+    def _drain(self, offset: int) -> int:
+        piece = self.held[: OUTPUT.size - offset]
+        OUTPUT.view[offset : offset + len(piece)] = piece
+        self.held = self.held[len(piece) :]
+        return len(piece)
 
     def _sendArea(self, length: int) -> None:
         data = bytes(OUTPUT.view[:length])
@@ -174,18 +165,10 @@ def test_what_is_forgotten_is_not_sent(clock: Clock, outbox: Outbox) -> None:
 def test_what_was_drained_already_is_sent_all_the_same(clock: Clock, outbox: Outbox) -> None:
     one = Sender(clock, outbox)
     one.write(bytes(SLICE))
-    one._engine.held += b"not this"
+    one.held += b"not this"
     outbox.forget(one)
     clock.advance(0)
     assert one.sent == [bytes(SLICE)]
-
-
-def test_a_socket_without_an_engine_has_nothing_to_send(clock: Clock, outbox: Outbox) -> None:
-    one = Sender(clock, outbox)
-    one.write(b"a")
-    one._engine = None
-    clock.advance(0)
-    assert one.sent == []
 
 
 @pytest.mark.parametrize("size", [1, SLICE, BATCH, 3 * OUTPUT.size])

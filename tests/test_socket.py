@@ -10,7 +10,7 @@ import txnodetls as tls
 import txnodetls.socket as sockets
 from tests.conftest import LoggedErrors
 from tests.support import Pki
-from tests.tlspairs import GARBAGE, Told, inject, memoryPair
+from tests.tlspairs import GARBAGE, Told, inject, memoryPair, wireOf
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.testing import MemoryPair
 
@@ -243,6 +243,42 @@ def test_a_rejected_server_gets_no_data_wherever_it_was_written(
     if version == "TLSv1.3":
         assert secured == []
         assert failed == ["ECONNRESET"]
+
+
+def test_what_others_write_meanwhile_sends_nothing_to_a_server_that_is_being_judged(
+    pki: Pki,
+) -> None:
+    """
+    The server's flight comes in pieces of one turn, so this connection's output is the next to be
+    sent; and the check of the certificate writes to another connection, which sends it.
+    """
+    other = memoryPair(pki)
+    received = Told(other.server)
+
+    def check(host: str, certificate: Any) -> NodeError:
+        other.client.write(b"a log entry")
+        assert list(wireOf(pair).queue) == []
+        return NodeError("no", "NO")
+
+    pair = memoryPair(pki, {}, {"checkServerIdentity": check}, limit=300, pump=False)
+    client, secured = Told(pair.client), accepted(pair)
+    pair.listener.on("tlsClientError", lambda error, socket: None)
+    toClient, toServer = pair._wires
+    pair.clock.advance(0)
+    while toServer.deliver():
+        pass
+    pair.clock.advance(0)
+
+    def wholeFlight() -> None:
+        while toClient.deliver():
+            pass
+
+    toClient.ticks.turn(wholeFlight)
+    pair.pump()
+    other.pump()
+    assert client.codes == ["NO"]
+    assert secured == []
+    assert received.data == b"a log entry"
 
 
 def test_a_rejected_client_gets_no_data(pki: Pki, version: str) -> None:

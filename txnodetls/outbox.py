@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from txnodetls.openssl.areas import OUTPUT
-from txnodetls.protocol.engine import SLICE, TLSEngine
+from txnodetls.protocol.engine import SLICE
 from txnodetls.streams.ticks import TickQueue
 
 __all__ = ["OUTBOX", "Outbox", "Sender"]
@@ -25,8 +25,10 @@ BATCH: Final = 512 * 1024
 class Sender(Protocol):
     """A connection, as far as its output goes: a TLSSocket."""
 
-    _engine: TLSEngine | None
     _ticks: TickQueue
+
+    def _drain(self, offset: int) -> int:
+        """Move ciphertext into the shared output area, from C{offset} on; how many bytes."""
 
     def _sendArea(self, length: int) -> None:
         """Send the first C{length} bytes of the shared output area."""
@@ -102,16 +104,14 @@ class Outbox:
     def _drain(self, socket: Sender) -> None:
         """Move ciphertext from the engine into the area; send it when it is a batch."""
         self._held = 0
-        engine = socket._engine
-        while engine is not None:
+        while True:
             room = OUTPUT.size - self._length
-            moved = engine.drain(self._length)
+            moved = socket._drain(self._length)
             self._length += moved
             if self._length >= BATCH:
                 self._send(socket)
             if moved < room or self._owner is not socket:
                 return
-            engine = socket._engine
 
     def _send(self, socket: Sender) -> None:
         length, self._length = self._length, 0
