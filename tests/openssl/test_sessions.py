@@ -35,6 +35,9 @@ class Answering:
     def hookTicketKeys(self) -> Sequence[bytes]:
         return self.keys
 
+    def hookRenewsTickets(self) -> bool:
+        return bool(self.keys)
+
     def hookProgress(self, done: bool) -> None:
         self.steps.append(done)
         session = queries.session(self.driver)
@@ -216,6 +219,46 @@ def test_an_answer_that_raises_costs_the_ticket_and_is_told_to_the_connection(
     assert not queries.sessionReused(server)
     assert answering.failures
     assert set(answering.failures) == {error}
+
+
+def test_without_ticket_keys_tickets_of_tls_13_are_renewed_unless_told_otherwise(pki: Pki) -> None:
+    for told, renewed in ((False, 1), (True, 0)):
+        peers = Peers(pki, SSL.TLS1_3_VERSION)
+        if told:
+            sessions.renewNoTickets(peers.server)
+        peers.meet()
+        session, given = peers.issued[-1], len(peers.issued)
+        assert given == 2
+        for _ in range(2):
+            server, client = peers.meet(session=session)
+            assert queries.sessionReused(server)
+            assert queries.sessionReused(client)
+            assert len([each for each in peers.issued if each != session]) == renewed
+
+
+@versions
+def test_who_renews_no_tickets_gives_the_first_ones_all_the_same(pki: Pki, version: str) -> None:
+    peers = Peers(pki, version)
+    sessions.renewNoTickets(peers.server)
+    server, _ = peers.meet()
+    assert not queries.sessionReused(server)
+    assert all(queries.ticketOf(each) for each in peers.issued)
+    assert peers.issued
+    server, _ = peers.meet(session=peers.issued[-1])
+    assert queries.sessionReused(server)
+
+
+@hidden
+def test_a_connection_with_ticket_keys_renews_what_it_wants(pki: Pki) -> None:
+    peers = Peers(pki, SSL.TLS1_3_VERSION)
+    sessions.renewNoTickets(peers.server)
+    sessions.enableTicketKeys(peers.server)
+    peers.meet(Answering([A]))
+    server, _ = peers.meet(Answering([B, A]), peers.issued[-1])
+    assert queries.sessionReused(server)
+    ticket = queries.ticketOf(peers.issued[-1])
+    assert ticket is not None
+    assert ticket.startswith(B[:16])
 
 
 @hidden

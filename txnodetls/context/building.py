@@ -37,7 +37,7 @@ from txnodetls.errors import (
     invalidArgType,
     invalidArgValue,
 )
-from txnodetls.openssl import contexts
+from txnodetls.openssl import contexts, sessions
 from txnodetls.options import Options
 from txnodetls.options.checks import callersLevel, int32AtLeast, isInteger, isNumber
 from txnodetls.pki import credentials, dhgroups, pem, trust
@@ -83,6 +83,8 @@ def buildContext(
     _applyCurve(made, options, isServer)
     _applyDH(made, options)
     _applySessions(made, options, sessionIdContext)
+    if isServer:
+        sessions.renewNoTickets(made.native)
     _applyEngine(options)
     _checkCompression(options)
     return made

@@ -77,6 +77,9 @@ class Hooked(Protocol):
     def hookTicketKeys(self) -> Sequence[bytes]:
         """A server's ticket keys, 48 bytes each: the first seals, all of them open."""
 
+    def hookRenewsTickets(self) -> bool:
+        """Whether a server with ticket keys says itself which tickets are renewed."""
+
     def hookProgress(self, done: bool) -> None:
         """A server's handshake that is watched for sessions went on, or (done) is done."""
 

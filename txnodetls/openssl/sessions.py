@@ -12,6 +12,11 @@ What OpenSSL does, and what follows:
 - What the callback says to a ticket decides whether a new one is made: 1, the
   ticket is good; 2, it is good and is to be renewed; 0, it is not known, which
   makes a full handshake.  It never says -1, which would end the handshake.
+- With keys of its own, OpenSSL gives a client of TLS 1.3 a new ticket each time
+  that it resumes with one, and so its session never ends.  Node gives none, and
+  then C{sessionTimeout} is the end of it.  Nothing that lib has says so directly;
+  but tickets that the callback for the server name switches off are off for
+  this connection, and by then OpenSSL knows whether it resumes.
 - A stored session can only be handed in through the context's cache, in which
   OpenSSL looks the id of the ClientHello up.  It is put there for as long as
   the call lasts in which OpenSSL reads the ClientHello, and taken out again
@@ -41,7 +46,7 @@ from OpenSSL import SSL
 from OpenSSL._util import ffi as theirs
 from OpenSSL._util import lib
 
-from txnodetls.constants import TICKET_KEYS_SIZE
+from txnodetls.constants import TICKET_KEYS_SIZE, TLS1_3_VERSION
 from txnodetls.errors import NodeTypeError
 from txnodetls.openssl import hooks, queries, symbols
 from txnodetls.openssl.calls import Driver
@@ -51,6 +56,7 @@ __all__ = [
     "contextsTicketKeys",
     "enableTicketKeys",
     "hasTicket",
+    "renewNoTickets",
     "requireStore",
     "requireTicketKeys",
     "ticketKeysAvailable",
@@ -113,6 +119,26 @@ def enableTicketKeys(native: SSL.Context) -> None:
 def ticketKeysEnabled(native: SSL.Context) -> bool:
     """Whether the connections of a context are asked for their ticket keys."""
     return native in _withTicketKeys
+
+
+def renewNoTickets(native: SSL.Context) -> None:
+    """
+    Let a context's servers give no new ticket to a client that resumes with one (TLS 1.3).
+
+    Connections with ticket keys of their own decide that with their keys.
+    """
+    lib.SSL_CTX_set_tlsext_servername_callback(native._context, _servername)
+
+
+@theirs.callback("int (*)(SSL *, int *, void *)", error=lib.SSL_TLSEXT_ERR_NOACK)
+def _servername(ssl: Any, _alert: Any, _arg: Any) -> int:
+    # OpenSSL calls this for every ClientHello, with a name in it or without.
+    if not lib.SSL_session_reused(ssl) or lib.SSL_version(ssl) != TLS1_3_VERSION:
+        return int(lib.SSL_TLSEXT_ERR_NOACK)
+    if hooks.ask(ssl, False, "hookRenewsTickets"):
+        return int(lib.SSL_TLSEXT_ERR_NOACK)
+    lib.SSL_set_options(ssl, lib.SSL_OP_NO_TICKET)
+    return int(lib.SSL_TLSEXT_ERR_OK)
 
 
 def contextsTicketKeys(native: SSL.Context) -> tuple[bytes, ...]:

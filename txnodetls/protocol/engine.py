@@ -745,6 +745,9 @@ class TLSEngine:
     def hookTicketKeys(self) -> Sequence[bytes]:
         return self._settings.ticketKeys or sessions.contextsTicketKeys(self.driver.native)
 
+    def hookRenewsTickets(self) -> bool:
+        return bool(self._settings.ticketKeys)
+
     def hookProgress(self, done: bool) -> None:
         if done:
             if self._settings.reportSessions:
