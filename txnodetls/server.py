@@ -156,12 +156,17 @@ class ServerHandler(Handler):
     ) -> None:
         engine = socket._engine
         assert engine is not None
-        self.server._sessions.keep(event, engine.driver, _bindingOf(socket), kept)
+        born = socket._sessionBorn
+        self.server._sessions.keep(event, engine.driver, _bindingOf(socket), kept, born)
 
     def _fetchSession(
         self, socket: TLSSocket, hello: ClientHello, found: Callable[[bytes | None], None]
     ) -> None:
-        self.server._sessions.fetch(hello, _bindingOf(socket), found)
+        def fetched(session: bytes | None, born: float) -> None:
+            socket._sessionBorn = None if session is None else born
+            found(session)
+
+        self.server._sessions.fetch(hello, _bindingOf(socket), fetched)
 
     def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
         socket._fire("keylog", line)

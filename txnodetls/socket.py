@@ -214,6 +214,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
         self._received = self._sent = 0
         self._servernameToSend: bytes | None = None
         self._sessionToOffer: bytes | None = None
+        self._sessionBorn: float | None = None
         self._waiting: tuple[Any, Callback] | None = None
         self._waitingFinal: Callback | None = None
         self._renegotiations: Renegotiations | None = None

@@ -7,6 +7,9 @@ handshake, or a moment:
 
 - It is given sealed entries only (see C{sessions/sealing.py}), and what it gives
   back is opened before anyone believes it.
+- With a session goes the time of the handshake that it goes back to.  In TLS 1.3
+  each resumption makes new ones; they end when the first would have ended, or a
+  certificate that was looked at once would be good for ever.
 - It is waited for no longer than C{PATIENCE}.  After a wait in vain it is left
   alone for a while, so that a store which hangs does not hold up every client.
 - Whatever it raises is a warning in the log, one in a while.
@@ -15,6 +18,7 @@ handshake, or a moment:
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,6 +36,9 @@ __all__ = ["PATIENCE", "SessionKeeper"]
 PATIENCE: Final = 1.0
 REST: Final = 2.0
 QUIET: Final = 10.0
+
+# The time in front of a session.
+_BORN: Final = struct.Struct(">d")
 
 # For stores that come without keys of their own: they serve one process then.
 _processSealer: Final = SessionSealer([os.urandom(32)])
@@ -66,31 +73,50 @@ class SessionKeeper:
         sealer: SessionSealer | None,
         lifetime: float,
         kept: Callable[[], None],
+        born: float | None = None,
     ) -> None:
         """
         Put a session into the store; C{kept} is called, once, whatever comes of it.
 
         @param binding: what the session must not be taken away from.
         @param sealer: seals it if the store has no keys of its own; None for this process's.
+        @param lifetime: seconds from when it was born.
+        @param born: when the handshake was that it goes back to, in the reactor's
+            seconds; None for now.
         """
-        entry = (self._sealer or sealer or _processSealer).seal(sessionId, binding, session)
-        self._ask("keep", lambda: self._store.store(sessionId, entry, lifetime), lambda _: kept())
+        now = self._reactor.seconds()
+        since = now if born is None else min(born, now)
+        left = since + lifetime - now
+        if left <= 0:
+            kept()
+            return
+        content = _BORN.pack(since) + session
+        entry = (self._sealer or sealer or _processSealer).seal(sessionId, binding, content)
+        self._ask("keep", lambda: self._store.store(sessionId, entry, left), lambda _: kept())
 
     def fetch(
         self,
         sessionId: bytes,
         binding: bytes,
         sealer: SessionSealer | None,
-        found: Callable[[bytes | None], None],
+        found: Callable[[bytes | None, float], None],
     ) -> None:
-        """Get a session from the store; C{found} is called, once, with it or None."""
+        """
+        Get a session from the store.
+
+        @param found: called, once, with the session or None, and with the time
+            when it was born.
+        """
 
         def answered(entry: Any) -> None:
-            session = None
+            content = None
             if isinstance(entry, (bytes, bytearray, memoryview)):
                 opener = self._sealer or sealer or _processSealer
-                session = opener.open(sessionId, binding, bytes(entry))
-            found(session)
+                content = opener.open(sessionId, binding, bytes(entry))
+            if content is None:
+                found(None, 0.0)
+            else:
+                found(content[_BORN.size :], _BORN.unpack_from(content)[0])
 
         self._ask("find", lambda: self._store.fetch(sessionId), answered)
 
