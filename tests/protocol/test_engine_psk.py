@@ -167,6 +167,34 @@ def test_a_key_supplied_for_another_identity_than_the_one_used_proves_nothing(pk
     assert not pair.server.engine.pskSupplied
 
 
+def test_a_handshake_with_a_key_brings_a_ticket_that_resumes_and_is_not_renewed(pki: Pki) -> None:
+    """To OpenSSL a pre-shared key is a session resumed; but nobody has shown a ticket yet."""
+
+    def server(identity: bytes) -> bytes | None:
+        return KEY if identity == b"alice" else None
+
+    def issued(pair: Pair) -> list[bytes]:
+        return [e.session for e in pair.client.events if isinstance(e, events.SessionIssued)]
+
+    context = serverContext(pki, "TLSv1.3", ciphers="TLS_AES_128_GCM_SHA256")
+    first = keyed(
+        pki, "TLSv1.3", client=lambda hint: (b"alice", KEY), server=server, context=context
+    )
+    assert first.server.engine.pskSupplied
+    sessions = issued(first)
+    assert sessions
+    client = createSecureContext(ciphers="TLS_AES_128_GCM_SHA256")
+    again = Pair(
+        pki,
+        "TLSv1.3",
+        client={"context": client, "session": sessions[-1], "servername": None},
+        server={"context": context, "pskServer": server},
+    ).shake()
+    assert queries.sessionReused(again.server.engine.driver)
+    assert not again.server.engine.pskSupplied
+    assert issued(again) == []
+
+
 class Oops(Exception):
     """What a callback of the application raises."""
 

@@ -78,7 +78,7 @@ class Hooked(Protocol):
         """A server's ticket keys, 48 bytes each: the first seals, all of them open."""
 
     def hookRenewsTickets(self) -> bool:
-        """Whether a server with ticket keys says itself which tickets are renewed."""
+        """Whether a server gives its client tickets although a session or a key was resumed."""
 
     def hookProgress(self, done: bool) -> None:
         """A server's handshake that is watched for sessions went on, or (done) is done."""

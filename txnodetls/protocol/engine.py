@@ -746,7 +746,10 @@ class TLSEngine:
         return self._settings.ticketKeys or sessions.contextsTicketKeys(self.driver.native)
 
     def hookRenewsTickets(self) -> bool:
-        return bool(self._settings.ticketKeys)
+        # To OpenSSL a pre-shared key is a session resumed, but no ticket was shown.
+        return bool(self._settings.ticketKeys) or (
+            self.pskSupplied and queries.madeWithPsk(self.driver, self._psk or b"")
+        )
 
     def hookProgress(self, done: bool) -> None:
         if done:
