@@ -78,7 +78,9 @@ def test_a_page_is_served(switch: str, version: bytes, curl: Curl) -> None:
 def test_the_connection_is_ours(switch: str, protocol: str, curl: Curl) -> None:
     if switch == "--http2":
         pytest.importorskip("h2")
-    assert curl("probe.rpy", switch).decode() == f"txnodetls.socket TLSv1.3 {protocol} True"
+    assert (
+        curl("probe.rpy", switch).decode() == f"txnodetls.socket.tlssocket TLSv1.3 {protocol} True"
+    )
 
 
 @pytest.mark.parametrize("switch", ["--http1.1", "--http2"])

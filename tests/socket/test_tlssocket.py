@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 import txnodetls as tls
-import txnodetls.socket as sockets
 from tests.conftest import LoggedErrors
 from tests.support import Pki
 from tests.tlspairs import GARBAGE, Told, inject, memoryPair, wireOf
 from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.socket import tlssocket as sockets
 from txnodetls.testing import MemoryPair
 
 MiB = 1024 * 1024

@@ -26,15 +26,12 @@ Source: https://nodejs.org/api/tls.html#class-tlstlssocket
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 from twisted.internet.interfaces import ITransport
 
-from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
-from txnodetls.context import createSecureContext, makeContext
 from txnodetls.errors import (
     Blame,
     NodeError,
@@ -42,27 +39,24 @@ from txnodetls.errors import (
     OpenSSLError,
     Phase,
     SystemCallError,
-    invalidArgType,
-    outOfRange,
 )
 from txnodetls.inspection import Inspection
-from txnodetls.interfaces import ISecureContext
 from txnodetls.net.socket import Socket
 from txnodetls.net.wrapper import takeCarrier
-from txnodetls.openssl import npn, queries
-from txnodetls.options import CONTEXT, SOCKET, Options, readOptions
+from txnodetls.openssl import queries
+from txnodetls.options import SOCKET, readOptions
 from txnodetls.outbox import OUTBOX
 from txnodetls.pki.issuers import findIssuer
 from txnodetls.protocol import events
-from txnodetls.protocol.engine import SLICE, Answer, EngineSettings, TLSEngine, verifyMode
+from txnodetls.protocol.engine import SLICE, Answer, TLSEngine
 from txnodetls.protocol.states import Sending
-from txnodetls.psk import clientPsk, serverPsk
-from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import Renegotiating, Renegotiations
-from txnodetls.sessions.named import namelessSession, nameSession, sessionFor
+from txnodetls.sessions.named import nameSession
+from txnodetls.socket.roles import ConnectingAlone, Handler, ServingAlone
+from txnodetls.socket.settings import Settings
 from txnodetls.tracing import Tracing, toStandardError
 
-__all__ = ["MAX_EARLY_WRITES", "Handler", "TLSSocket", "serverName"]
+__all__ = ["MAX_EARLY_WRITES", "TLSSocket"]
 
 Callback = Callable[[BaseException | None], object]
 
@@ -78,66 +72,7 @@ _TURN_SHARE: Final = 1024 * 1024
 MAX_EARLY_WRITES: Final = 64 * 1024 * 1024
 
 
-class Handler(ABC):
-    """
-    What a role adds to a socket.
-
-    @ivar startsAtOnce: it is this side that speaks first.
-    """
-
-    startsAtOnce: bool
-
-    @abstractmethod
-    def begin(self, socket: TLSSocket) -> TLSEngine:
-        """The first bytes have come, or the connection is made: make the engine."""
-
-    def judge(self, socket: TLSSocket) -> bool:
-        """
-        The handshake is done: may it go on?
-
-        @return: False if not; the socket has been destroyed then.
-        """
-        return True
-
-    @abstractmethod
-    def announce(self, socket: TLSSocket) -> None:
-        """The connection is secure: emit what is to be emitted."""
-
-    def announceAgain(self, socket: TLSSocket) -> None:
-        """A handshake behind the first is done: emit what is to be emitted."""
-        socket._fire("secure")
-
-    def handshakeTimeout(self) -> float:
-        """Within how many milliseconds a handshake has to be done (servers)."""
-        return DEFAULT_HANDSHAKE_TIMEOUT
-
-    @abstractmethod
-    def truncated(self, socket: TLSSocket) -> None:
-        """The bytes ended before the handshake was done."""
-
-    def sessionName(self, socket: TLSSocket) -> str | None:
-        """The name of the server that this side's sessions are good for (clients)."""
-        return None
-
-    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
-        """A ClientHello waits for C{socket._resume()}."""
-        socket._resume(Answer())
-
-    def sessionMade(
-        self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
-    ) -> None:
-        """There is a new session; the connection goes on when C{kept} is called."""
-        kept()
-
-    def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
-        """A line for the key log."""
-        socket._fire("keylog", line)
-
-    def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
-        """The socket is destroyed, with an error or without."""
-
-
-class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
+class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Socket):
     """
     A TLS connection, as Node's duplex stream.
 
@@ -240,83 +175,6 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
             self.carrierData(early)
         if self._carrier is not None:
             self._carrier.resume()
-
-    # -- what Node's users set and do
-
-    def setServername(self, name: str) -> None:
-        """
-        The server name that the ClientHello will carry.
-
-        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
-        @raise NodeError: C{ERR_TLS_SNI_FROM_SERVER}.
-        """
-        if not isinstance(name, str):
-            raise invalidArgType("name", "of type string", name)
-        if self._isServer:
-            raise NodeError(
-                "Cannot issue SNI from a TLS server-side socket", "ERR_TLS_SNI_FROM_SERVER"
-            )
-        try:
-            self._servernameToSend = name.encode("ascii")
-        except UnicodeEncodeError:
-            self._servernameToSend = name.encode("idna")
-
-    def setKeyCert(self, context: Any) -> None:
-        """
-        Show another certificate in the handshake to come, whatever context serves.
-
-        With it come its trust and its ciphers, as with a context that
-        C{SNICallback} chooses.  Once destroyed this does nothing.
-
-        @param context: an ISecureContext, or the options of one.
-        @raise NodeError: it has no certificate; and whatever
-            C{createSecureContext} raises.
-        """
-        if self.destroyed:
-            return
-        if not ISecureContext.providedBy(context):
-            context = createSecureContext(context)
-        if not context.ownCertificates:
-            raise NodeError("SetKeyCert", blame=Blame.CONFIGURATION)
-        self._keyCert = context
-        if self._engine is not None:
-            self._showKeyCert(self._engine, context)
-
-    def _showKeyCert(self, engine: TLSEngine, context: Any) -> None:
-        self._context = context
-        bound = sessionsBoundTo(context, *self._verification) if self._isServer else b""
-        engine.showContext(context.native, bound)
-
-    def setSession(self, session: bytes) -> None:
-        """
-        A session to resume, as 'session' or C{getSession()} gave it.
-
-        One that was made with a server of another name is not used.
-
-        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
-        """
-        if not isinstance(session, (bytes, bytearray, memoryview)):
-            raise invalidArgType(
-                "session", "an instance of Buffer, TypedArray, or DataView", session
-            )
-        self._sessionToOffer = bytes(session)
-
-    def setMaxSendFragment(self, size: int) -> bool:
-        """
-        The largest amount of plaintext in one record, from 512 to 16384 bytes.
-
-        @return: whether it could be set.
-        """
-        if isinstance(size, bool) or not isinstance(size, (int, float)):
-            raise invalidArgType("size", "of type number", size)
-        if int(size) != size:
-            raise outOfRange("size", "an integer", size)
-        if not -(2**31) <= size < 2**31:
-            raise outOfRange("size", ">= -2147483648 && <= 2147483647", size)
-        if not 512 <= size <= 16384 or self.destroyed:
-            return False
-        self._slice = SLICE if size == 16384 else int(size)
-        return True
 
     def resetAndDestroy(self) -> Self:
         """
@@ -715,118 +573,9 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Socket):
             self._carrier.writeArea(length)
 
 
-class _Alone(Handler):
-    """
-    The role of a bare C{TLSSocket(socket, options)}: whoever made it listens to
-    'secure', and judges the peer's certificate.
-    """
-
-    def __init__(self, options: Options) -> None:
-        if options.NPNProtocols:
-            npn.requireNPN()
-        self._options = options
-        context = options.secureContext
-        self._context = makeContext(options.only(CONTEXT)) if context is None else context
-
-    def announce(self, socket: TLSSocket) -> None:
-        socket._fire("secure")
-
-    def truncated(self, socket: TLSSocket) -> None:
-        socket.destroy(
-            NodeError("socket hang up", "ECONNRESET", blame=Blame.PEER, phase=Phase.HANDSHAKING)
-        )
-
-
-class ServingAlone(_Alone):
-    """The server's side."""
-
-    startsAtOnce = False
-
-    def handshakeTimeout(self) -> float:
-        return self._options.handshakeTimeout or super().handshakeTimeout()
-
-    def begin(self, socket: TLSSocket) -> TLSEngine:
-        options = self._options
-        socket._context = self._context
-        callback, hint = options.pskCallback, options.pskIdentityHint
-        requestCert, rejectUnauthorized = socket._verification = self._wanted()
-        return TLSEngine(
-            self._context.native,
-            EngineSettings(
-                isServer=True,
-                verifyMode=verifyMode(requestCert, rejectUnauthorized),
-                sessionIdContext=sessionsBoundTo(self._context, requestCert, rejectUnauthorized),
-                askAboutHello=bool(options.SNICallback or options.ALPNCallback),
-                alpn=options.ALPNProtocols or b"",
-                pskServer=None if callback is None else partial(serverPsk, callback, socket),
-                pskHint=None if hint is None else hint.encode(),
-                keylog=bool(socket.listenerCount("keylog")),
-                npn=options.NPNProtocols or b"",
-                trace=socket._trace,
-                ticketKeys=ticketKeysOf(self._context),
-            ),
-        )
-
-    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
-        options = self._options
-        policy = Policy(options.SNICallback, options.ALPNCallback, None, *self._wanted())
-        HelloQuestions(socket, policy).start(event.hello)
-
-    def _wanted(self) -> tuple[bool, bool]:
-        options = self._options
-        return bool(options.requestCert), options.rejectUnauthorized is not False
-
-
-class ConnectingAlone(_Alone):
-    """The client's side."""
-
-    startsAtOnce = True
-
-    def begin(self, socket: TLSSocket) -> TLSEngine:
-        options = self._options
-        socket._context = self._context
-        callback = options.pskCallback
-        return TLSEngine(
-            self._context.native,
-            EngineSettings(
-                isServer=False,
-                servername=socket._servernameToSend,
-                alpn=options.ALPNProtocols or b"",
-                session=self._session(socket),
-                requestStaple=bool(options.requestOCSP),
-                pskClient=None if callback is None else partial(clientPsk, callback),
-                keylog=bool(socket.listenerCount("keylog")),
-                npn=options.NPNProtocols or b"",
-                trace=socket._trace,
-            ),
-        )
-
-    def sessionName(self, socket: TLSSocket) -> str:
-        return serverName(self._options, socket._parent)
-
-    def _session(self, socket: TLSSocket) -> bytes | None:
-        given = socket._sessionToOffer or self._options.session
-        # The peer is not verified here, so a session without a name may serve, as in Node.
-        if given is None or namelessSession(given):
-            return given
-        return sessionFor(self.sessionName(socket), given)
-
-
-def serverName(options: Options, below: Any) -> str:
-    """The name that a client's server has to have, and that its sessions are good for."""
-    name: str = options.servername or options.host or getattr(below, "_host", None) or "localhost"
-    return name
-
-
 def brokenPipe() -> NodeError:
     """The error of a write that the connection cannot take any more."""
     return NodeError("write EPIPE", "EPIPE", blame=Blame.PEER, phase=Phase.OPEN, syscall="write")
-
-
-def ticketKeysOf(context: Any) -> tuple[bytes, ...]:
-    """The ticket keys that a context was given."""
-    keys = getattr(context, "ticketKeys", None)
-    return () if keys is None else (keys,)
 
 
 def _reactorOf(below: Any) -> Any:

@@ -1,0 +1,200 @@
+"""
+What a role adds to a TLSSocket: which engine it gets, who judges the peer, what is announced.
+
+L{Handler} says what there is to add.  Here are the two roles of a bare
+C{TLSSocket(socket, options)}; those of C{connect()} and of a C{Server}, who judge their peers
+themselves, stand with them.
+
+Source: https://nodejs.org/api/tls.html#new-tlstlssocketsocket-options
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
+from txnodetls.context import makeContext
+from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.openssl import npn
+from txnodetls.options import CONTEXT, Options
+from txnodetls.protocol import events
+from txnodetls.protocol.engine import Answer, EngineSettings, TLSEngine, verifyMode
+from txnodetls.psk import clientPsk, serverPsk
+from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
+from txnodetls.sessions.named import namelessSession, sessionFor
+
+if TYPE_CHECKING:
+    from txnodetls.socket.tlssocket import TLSSocket
+
+__all__ = ["ConnectingAlone", "Handler", "ServingAlone", "serverName"]
+
+
+class Handler(ABC):
+    """
+    What a role adds to a socket.
+
+    @ivar startsAtOnce: it is this side that speaks first.
+    """
+
+    startsAtOnce: bool
+
+    @abstractmethod
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        """The first bytes have come, or the connection is made: make the engine."""
+
+    def judge(self, socket: TLSSocket) -> bool:
+        """
+        The handshake is done: may it go on?
+
+        @return: False if not; the socket has been destroyed then.
+        """
+        return True
+
+    @abstractmethod
+    def announce(self, socket: TLSSocket) -> None:
+        """The connection is secure: emit what is to be emitted."""
+
+    def announceAgain(self, socket: TLSSocket) -> None:
+        """A handshake behind the first is done: emit what is to be emitted."""
+        socket._fire("secure")
+
+    def handshakeTimeout(self) -> float:
+        """Within how many milliseconds a handshake has to be done (servers)."""
+        return DEFAULT_HANDSHAKE_TIMEOUT
+
+    @abstractmethod
+    def truncated(self, socket: TLSSocket) -> None:
+        """The bytes ended before the handshake was done."""
+
+    def sessionName(self, socket: TLSSocket) -> str | None:
+        """The name of the server that this side's sessions are good for (clients)."""
+        return None
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        """A ClientHello waits for C{socket._resume()}."""
+        socket._resume(Answer())
+
+    def sessionMade(
+        self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
+    ) -> None:
+        """There is a new session; the connection goes on when C{kept} is called."""
+        kept()
+
+    def keyLogged(self, socket: TLSSocket, line: bytes) -> None:
+        """A line for the key log."""
+        socket._fire("keylog", line)
+
+    def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
+        """The socket is destroyed, with an error or without."""
+
+
+class _Alone(Handler):
+    """
+    The role of a bare C{TLSSocket(socket, options)}: whoever made it listens to
+    'secure', and judges the peer's certificate.
+    """
+
+    def __init__(self, options: Options) -> None:
+        if options.NPNProtocols:
+            npn.requireNPN()
+        self._options = options
+        context = options.secureContext
+        self._context = makeContext(options.only(CONTEXT)) if context is None else context
+
+    def announce(self, socket: TLSSocket) -> None:
+        socket._fire("secure")
+
+    def truncated(self, socket: TLSSocket) -> None:
+        socket.destroy(
+            NodeError("socket hang up", "ECONNRESET", blame=Blame.PEER, phase=Phase.HANDSHAKING)
+        )
+
+
+class ServingAlone(_Alone):
+    """The server's side."""
+
+    startsAtOnce = False
+
+    def handshakeTimeout(self) -> float:
+        return self._options.handshakeTimeout or super().handshakeTimeout()
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        options = self._options
+        socket._context = self._context
+        callback, hint = options.pskCallback, options.pskIdentityHint
+        requestCert, rejectUnauthorized = socket._verification = self._wanted()
+        return TLSEngine(
+            self._context.native,
+            EngineSettings(
+                isServer=True,
+                verifyMode=verifyMode(requestCert, rejectUnauthorized),
+                sessionIdContext=sessionsBoundTo(self._context, requestCert, rejectUnauthorized),
+                askAboutHello=bool(options.SNICallback or options.ALPNCallback),
+                alpn=options.ALPNProtocols or b"",
+                pskServer=None if callback is None else partial(serverPsk, callback, socket),
+                pskHint=None if hint is None else hint.encode(),
+                keylog=bool(socket.listenerCount("keylog")),
+                npn=options.NPNProtocols or b"",
+                trace=socket._trace,
+                ticketKeys=ticketKeysOf(self._context),
+            ),
+        )
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        options = self._options
+        policy = Policy(options.SNICallback, options.ALPNCallback, None, *self._wanted())
+        HelloQuestions(socket, policy).start(event.hello)
+
+    def _wanted(self) -> tuple[bool, bool]:
+        options = self._options
+        return bool(options.requestCert), options.rejectUnauthorized is not False
+
+
+class ConnectingAlone(_Alone):
+    """The client's side."""
+
+    startsAtOnce = True
+
+    def begin(self, socket: TLSSocket) -> TLSEngine:
+        options = self._options
+        socket._context = self._context
+        callback = options.pskCallback
+        return TLSEngine(
+            self._context.native,
+            EngineSettings(
+                isServer=False,
+                servername=socket._servernameToSend,
+                alpn=options.ALPNProtocols or b"",
+                session=self._session(socket),
+                requestStaple=bool(options.requestOCSP),
+                pskClient=None if callback is None else partial(clientPsk, callback),
+                keylog=bool(socket.listenerCount("keylog")),
+                npn=options.NPNProtocols or b"",
+                trace=socket._trace,
+            ),
+        )
+
+    def sessionName(self, socket: TLSSocket) -> str:
+        return serverName(self._options, socket._parent)
+
+    def _session(self, socket: TLSSocket) -> bytes | None:
+        given = socket._sessionToOffer or self._options.session
+        # The peer is not verified here, so a session without a name may serve, as in Node.
+        if given is None or namelessSession(given):
+            return given
+        return sessionFor(self.sessionName(socket), given)
+
+
+def serverName(options: Options, below: Any) -> str:
+    """The name that a client's server has to have, and that its sessions are good for."""
+    name: str = options.servername or options.host or getattr(below, "_host", None) or "localhost"
+    return name
+
+
+def ticketKeysOf(context: Any) -> tuple[bytes, ...]:
+    """The ticket keys that a context was given."""
+    keys = getattr(context, "ticketKeys", None)
+    return () if keys is None else (keys,)
