@@ -25,7 +25,8 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 import txnodetls as tls
 from tests.loopback import Census, Loopback, Received, echo
 from tests.support import Pki, happened, makePki, nodeBinary, runTool
-from txnodetls.daemon.config import SwitchError, readConfig
+from txnodetls.daemon.config import readConfig
+from txnodetls.daemon.written import ConfigError
 from txnodetls.errors import Blame, Phase
 from txnodetls.options.reading import UnknownOptionWarning
 
@@ -156,7 +157,7 @@ def test_in_an_endpoint_string_it_is_a_ValueError_that_names_the_option(
 def test_at_the_daemon_it_is_a_line_that_names_the_switch(
     given: dict[str, str], code: str | None, blamed: str, files: Path
 ) -> None:
-    with pytest.raises(SwitchError, match=f"^--{blamed}: .") as caught:
+    with pytest.raises(ConfigError, match=f"^--{blamed}: .") as caught:
         readConfig(asTexts(given, files))
     assert "\n" not in str(caught.value)
 
@@ -203,7 +204,7 @@ def test_a_file_that_is_missing_is_named(option: str, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=f"^option {option}: cannot read {absent}: No such"):
             parse(reactor, f"{prefix}{option}={absent}")
-    with pytest.raises(SwitchError, match=f"^--{option}: cannot read {absent}: No such file"):
+    with pytest.raises(ConfigError, match=f"^--{option}: cannot read {absent}: No such file"):
         readConfig({option: str(absent)})
 
 

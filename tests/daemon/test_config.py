@@ -1,9 +1,12 @@
-"""The daemon's switches: what they amount to, and what is said of wrong ones."""
+"""What switches and the file amount to, and what is said of wrong ones."""
 
 from __future__ import annotations
 
 import dataclasses
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -11,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.support import Pki
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_TICKET
-from txnodetls.daemon.config import Options, SwitchError, readConfig
-from txnodetls.options import SERVER
+from txnodetls.daemon.config import Config, ListenerConfig, Mode, readConfig
+from txnodetls.daemon.files import Files
+from txnodetls.daemon.written import ConfigError
 
 
 @pytest.fixture
@@ -36,10 +40,16 @@ def files(pki: Pki, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def only(switches: dict[str, str]) -> ListenerConfig:
+    """The one listener of these switches."""
+    (listener,) = readConfig(switches).listeners
+    return listener
+
+
 def test_without_switches_it_serves_the_loopback_with_a_throwaway_certificate() -> None:
-    config = readConfig({})
+    config = only({})
     assert config.where == {"host": "127.0.0.1", "port": 8443}
-    assert config.proxy is None
+    assert config.serving.mode is Mode.ECHO
     assert config.throwaway is not None
     leaf = x509.load_pem_x509_certificate(config.throwaway)
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -48,13 +58,13 @@ def test_without_switches_it_serves_the_loopback_with_a_throwaway_certificate() 
 
 
 def test_the_defaults_are_stricter_than_nodes() -> None:
-    options = readConfig({}).options
+    options = only({}).options
     assert options["handshakeTimeout"] == 10_000
     assert options["secureOptions"] & SSL_OP_NO_RENEGOTIATION
 
 
 def test_a_certificate_of_ones_own_is_used(files: Path, pki: Pki) -> None:
-    config = readConfig({"key": str(files / "key.pem"), "cert": str(files / "cert.pem")})
+    config = only({"key": str(files / "key.pem"), "cert": str(files / "cert.pem")})
     assert config.throwaway is None
     leaf = x509.load_pem_x509_certificate(pki.server.cert)
     own = config.options["secureContext"].ownCertificates
@@ -62,7 +72,7 @@ def test_a_certificate_of_ones_own_is_used(files: Path, pki: Pki) -> None:
 
 
 def test_options_of_nodes_go_by_their_names_in_their_text_form() -> None:
-    config = readConfig(
+    config = only(
         {
             "port": "0",
             "interface": "::1",
@@ -81,13 +91,13 @@ def test_options_of_nodes_go_by_their_names_in_their_text_form() -> None:
 
 
 def test_ca_asks_clients_for_a_certificate(files: Path) -> None:
-    assert readConfig({"ca": str(files / "ca.pem")}).options["requestCert"] is True
+    assert only({"ca": str(files / "ca.pem")}).options["requestCert"] is True
     explicit = {"ca": str(files / "ca.pem"), "requestCert": "no"}
-    assert readConfig(explicit).options["requestCert"] is False
+    assert only(explicit).options["requestCert"] is False
 
 
 def test_a_passphrase_from_a_file_opens_the_key(files: Path) -> None:
-    config = readConfig(
+    config = only(
         {
             "key": str(files / "locked.pem"),
             "cert": str(files / "cert.pem"),
@@ -98,9 +108,9 @@ def test_a_passphrase_from_a_file_opens_the_key(files: Path) -> None:
 
 
 def test_the_result_does_not_change() -> None:
-    config = readConfig({})
+    config = only({})
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.proxy = "tcp:x:1"  # type: ignore[misc]
+        config.name = "another"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -116,9 +126,9 @@ def test_the_result_does_not_change() -> None:
             "--passphraseFile: .*bad decrypt",
         ),
         ({"key": "locked.pem", "cert": "cert.pem"}, "--key: .*"),
-        ({"key": "key.pem"}, "--key: needs --cert, too"),
-        ({"cert": "cert.pem"}, "--cert: needs --key, too"),
-        ({"requestCert": "yes"}, "--requestCert: needs --ca"),
+        ({"key": "key.pem"}, "--key: needs cert, too"),
+        ({"cert": "cert.pem"}, "--cert: needs key, too"),
+        ({"requestCert": "yes"}, "--requestCert: needs ca"),
         ({"requestCert": "maybe", "ca": "ca.pem"}, "--requestCert: 'maybe' is neither true"),
         ({"port": "https"}, "--port: 'https' is not a whole number"),
         ({"port": "65536"}, "--port: '65536' is not a port"),
@@ -126,6 +136,12 @@ def test_the_result_does_not_change() -> None:
         ({"ciphers": "NONSENSE"}, "--ciphers: "),
         ({"minVersion": "TLSv9"}, "--minVersion: .*TLSv9"),
         ({"ecdhCurve": "square"}, "--ecdhCurve: "),
+        ({"proxy": "nowhere"}, "--proxy: 'nowhere' is no client endpoint: "),
+        ({"proxy": "tcp:localhost:1", "echo": "yes"}, "--proxy: cannot be together with echo"),
+        ({"servername": "localhost"}, "--servername: has a meaning with originate only"),
+        ({"path": "socket", "port": "1"}, "--port: has no meaning together with path"),
+        ({"pskCallback": "x"}, "--pskCallback: is a callback"),
+        ({"prot": "1"}, "--prot: unknown; did you mean port?"),
         ({"handshakeTimeout": "soon"}, "--handshakeTimeout: 'soon' is not a number"),
     ],
 )
@@ -136,35 +152,159 @@ def test_what_is_wrong_is_said_in_one_line_that_names_the_switch(
         name: str(files / text) if "." in text or text in ("absent", "wrong") else text
         for name, text in switches.items()
     }
-    with pytest.raises(SwitchError, match=rf"^{line}") as caught:
+    with pytest.raises(ConfigError, match=rf"^{line}") as caught:
         readConfig(given)
     assert "\n" not in str(caught.value)
-    assert caught.value.switch == line[2:].partition(":")[0]
+    assert caught.value.name == line[2:].partition(":")[0]
+
+
+# -- the file
+
+
+@pytest.fixture
+def inFile(tmp_path: Path) -> Callable[..., Config]:
+    """Reads a configuration from this text, and from switches."""
+
+    def read(text: str, **switches: str) -> Config:
+        path = tmp_path / "nodetls.toml"
+        path.write_text(textwrap.dedent(text))
+        return readConfig({"config": str(path), **switches})
+
+    return read
+
+
+TWO = """
+    minVersion = "TLSv1.3"
+    handshakeTimeout = 700
+
+    [[listener]]
+    name = "web"
+    port = 0
+    proxy = "tcp:127.0.0.1:8080"
+    ALPNProtocols = ["h2", "http/1.1"]
+
+    [[listener]]
+    port = 0
+    echo = true
+    minVersion = "TLSv1.2"
+"""
+
+
+def test_a_file_has_several_listeners_and_what_holds_for_all(inFile: Any) -> None:
+    web, echo = inFile(TWO).listeners
+    assert (web.name, echo.name) == ("web", "listener2")
+    assert (web.serving.mode, web.serving.target) == (Mode.TERMINATE, "tcp:127.0.0.1:8080")
+    assert echo.serving.mode is Mode.ECHO
+    assert web.options["ALPNProtocols"] == ["h2", "http/1.1"]
+    assert (web.options["minVersion"], echo.options["minVersion"]) == ("TLSv1.3", "TLSv1.2")
+    assert web.options["handshakeTimeout"] == echo.options["handshakeTimeout"] == 700
+
+
+def test_without_a_table_the_file_is_one_listener(inFile: Any) -> None:
+    (listener,) = inFile('proxy = "tcp:127.0.0.1:1"\nport = 0\n').listeners
+    assert (listener.name, listener.serving.mode) == ("nodetls", Mode.TERMINATE)
+
+
+def test_switches_override_the_file(inFile: Any) -> None:
+    web, echo = inFile(TWO, minVersion="TLSv1.2", handshakeTimeout="9").listeners
+    assert web.options["minVersion"] == "TLSv1.2"
+    assert web.options["handshakeTimeout"] == echo.options["handshakeTimeout"] == 9
+
+
+def test_a_switch_of_what_is_served_replaces_what_the_file_serves(inFile: Any) -> None:
+    (listener,) = inFile("[[listener]]\necho = true\n", proxy="tcp:127.0.0.1:1").listeners
+    assert listener.serving.mode is Mode.TERMINATE
+    (listener,) = inFile('proxy = "tcp:127.0.0.1:1"\n', path="socket").listeners
+    assert listener.where == {"path": "socket"}
+
+
+def test_a_switch_is_no_place_for_several_listeners(inFile: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^--port: there are 2 listeners: say it in .*toml$"):
+        inFile(TWO, port="1")
+
+
+def test_files_that_were_read_are_known_and_can_stand_in_for_the_disk(
+    inFile: Any, files: Path, tmp_path: Path
+) -> None:
+    key, cert = files / "key.pem", files / "cert.pem"
+    config = inFile(f'echo = true\nkey = "{key}"\ncert = "{cert}"\n')
+    path = str(tmp_path / "nodetls.toml")
+    assert set(config.files.contents) == {path, str(key), str(cert)}
+    for file in (path, key, cert):
+        Path(file).unlink()
+    again = readConfig({"config": path}, Files(config.files.contents))
+    own = [each.listeners[0].options["secureContext"].ownCertificates for each in (config, again)]
+    assert own[0] == own[1]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("text", "line"),
     [
-        (["--cret", "x"], "--cret: unknown; did you mean --cert?"),
-        (["--port", "x"], "--port: 'x' is not a whole number"),
-        (["stray"], "Wrong number of arguments"),
-        (["--key"], "option --key requires argument"),
+        ("port = = 1", r":1: Invalid value \(column 8\)"),
+        ("echo = true\n\nprot = 1", ":3: prot: unknown; did you mean port?"),
+        ("[[listener]]\necho = true\nport = 'https'", ":3: port: 'https' is not a whole number"),
+        ("[[listener]]\nport = 0", ":1: proxy: say what to serve: one of echo, proxy"),
+        ("[listener]\necho = true", r": listener: write it as \[\[listener\]\]"),
+        ("[[listener]]\n[listener.key]\nx = 1", ": key: there is no such table"),
+        ("echo = true\ncert = 'x'\nkey = 'absent'", ":2: cert: cannot read x: No such file"),
+        ("[[listener]]\nconfig = 'x'\n", ":2: config: is a switch only"),
+        ("[[listener]]\ntrace-tls = true\n", ":2: trace-tls: belongs to the top of the file"),
+        (
+            (
+                "[[listener]]\necho = true\nname = 'a'\nport = 0\n"
+                "[[listener]]\necho = true\nname = 'a'\nport = 0\n"
+            ),
+            ":7: name: 'a' is another listener's, too",
+        ),
+        (
+            "[[listener]]\necho = true\n[[listener]]\necho = true\nport = 8443\n",
+            ":5: port: another listener has the same",
+        ),
+        ("echo = true\nciphers = 'NONSENSE'", ":2: ciphers: "),
+        ("echo = true\nminVersion = 13", ":2: minVersion: "),
+        ("echo = true\nport = [1]", ":2: port: a list does not make its value"),
     ],
 )
-def test_on_the_command_line_it_ends_the_program(arguments: list[str], line: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        Options().parseOptions(arguments)
-    assert str(caught.value.code).startswith(f"twistd nodetls: {line}")
+def test_what_is_wrong_in_a_file_is_said_with_line_and_key(
+    text: str, line: str, inFile: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{tmp_path / 'nodetls.toml'}{line}") as caught:
+        inFile(text)
+    assert "\n" not in str(caught.value)
 
 
-def test_every_option_with_a_text_form_is_a_switch() -> None:
-    switches = {row[0] for row in Options.optParameters}
-    own = {"allowHalfOpen", "pauseOnConnect", "highWaterMark"}
-    assert set(SERVER.textNames()) - switches == own
-    assert len(switches) == len(Options.optParameters)
+def test_a_file_that_is_not_there_is_a_wrong_switch() -> None:
+    with pytest.raises(ConfigError, match=r"^--config: cannot read absent\.toml: No such file"):
+        readConfig({"config": "absent.toml"})
 
 
-def test_help_lists_them() -> None:
-    text = str(Options())
-    assert "--proxy=" in text
-    assert "-p, --port=" in text
+# -- Node's switches
+
+
+@pytest.mark.parametrize(
+    ("switches", "minimum", "maximum"),
+    [
+        (["tls-min-v1.3"], "TLSv1.3", None),
+        (["tls-min-v1.3", "tls-min-v1.1"], "TLSv1.1", None),
+        (["tls-v1.0", "tls-min-v1.2"], "TLSv1", None),
+        (["tls-max-v1.2"], None, "TLSv1.2"),
+        (["tls-max-v1.2", "tls-max-v1.3"], None, "TLSv1.3"),
+    ],
+)
+def test_nodes_switches_for_versions(
+    switches: list[str], minimum: str | None, maximum: str | None
+) -> None:
+    options = only(dict.fromkeys(switches, "yes")).options
+    assert (options.get("minVersion"), options.get("maxVersion")) == (minimum, maximum)
+
+
+def test_nodes_switches_stand_back_behind_options() -> None:
+    options = only({"tls-min-v1.3": "yes", "minVersion": "TLSv1.2"}).options
+    assert options["minVersion"] == "TLSv1.2"
+    only({"tls-min-v1.3": "yes", "secureProtocol": "TLSv1_2_method"})
+
+
+def test_nodes_switches_for_ciphers_and_traces() -> None:
+    options = only({"tls-cipher-list": "ECDHE-RSA-AES128-GCM-SHA256", "trace-tls": "yes"}).options
+    assert options["ciphers"] == "ECDHE-RSA-AES128-GCM-SHA256"
+    assert options["enableTrace"] is True

@@ -1,73 +1,133 @@
 """
-The switches of C{twistd nodetls}, and what they amount to.
+What the switches and the file of C{twistd nodetls} amount to.
 
-    --port --interface --proxy          the daemon's own
-    --key --cert --minVersion …         every option of Node's that has a text
-                                        form, by Node's name, out of the tables
-                                        in L{txnodetls.options}
+    switches ─┐
+              ├─ levels (L{written}) → checked against L{settings} → L{Config}
+    TOML file ┘
 
-Everything is read and checked here, before anything is opened: the result is a
-L{Config} that works, or one line that names the switch.
+Everything is read and checked here, before anything is opened: the result is a L{Config}
+that works, or one line that names the switch, or file, line and key.  The same is done when the
+configuration is read again, so that a reload that would fail changes nothing.
 
-The defaults are stricter than Node's: loopback only, ten seconds for a
-handshake, no renegotiation by clients; and C{--ca}, which says who may vouch
-for clients, also asks them for a certificate unless C{--requestCert=no}.
+The defaults are stricter than Node's: loopback only, ten seconds for a handshake, no
+renegotiation by clients; and C{ca}, which says who may vouch for clients, also asks them for a
+certificate unless C{requestCert} says no.
 """
 
 from __future__ import annotations
 
+import enum
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
-
-from twisted.python import usage
+from typing import Any, Final
 
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
+from txnodetls.daemon.files import Files
+from txnodetls.daemon.settings import (
+    HANDSHAKE_TIMEOUT,
+    INTERFACE,
+    NODE_SWITCHES,
+    OWN,
+    PORT,
+    SETTINGS,
+    SWITCH_ONLY,
+    Scope,
+)
+from txnodetls.daemon.written import Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
-from txnodetls.options import CONTEXT, LISTEN, SERVER, OptionTextError, fromText, readOptions
+from txnodetls.options import (
+    CONNECT,
+    CONTEXT,
+    LISTEN,
+    SERVER,
+    Options,
+    OptionTable,
+    OptionTextError,
+    fromText,
+    readOptions,
+)
 from txnodetls.pki.throwaway import throwawayCertificate
+from txnodetls.server import Server
 from txnodetls.twisted.blame import wrongText
 
-__all__ = ["Config", "Options", "SwitchError", "readConfig"]
+__all__ = ["Config", "ListenerConfig", "Mode", "RouteConfig", "Serving", "readConfig"]
 
-NAME = "nodetls"
-PORT = 8443
-INTERFACE = "127.0.0.1"
-HANDSHAKE_TIMEOUT = 10_000
+NAME: Final = "nodetls"
 
-# Switches of where to listen, besides port and interface.
-_LISTENING = ("backlog", "ipv6Only", "reusePort")
-# Options of the stream, which the daemon decides itself.
-_OWN = ("allowHalfOpen", "pauseOnConnect", "highWaterMark")
-
-_HELP = {
-    "key": "PEM file of the private key.",
-    "cert": "PEM file of the certificate and its chain.",
-    "pfx": "PKCS#12 file with both.",
-    "ca": "PEM file of who may vouch for clients; they are asked for a certificate then.",
-    "requestCert": "Ask clients for a certificate (yes or no).",
-    "rejectUnauthorized": "Refuse clients without a verified one (yes or no; yes).",
-    "passphrase": "Of the key; better is passphraseFile.",
-    "passphraseFile": "File whose first line is the passphrase.",
-    "pskFile": "File of lines identity:hexadecimal-key.",
-    "minVersion": "TLSv1.2 or TLSv1.3, or older (TLSv1.2).",
-    "handshakeTimeout": f"Milliseconds that a handshake may take ({HANDSHAKE_TIMEOUT}).",
-    "ALPNProtocols": "Protocols by commas, the preferred one first.",
+# What is one listener's alone, so that a switch cannot say it for several.
+_PLACES: Final = ("name", "port", "path", "interface")
+_LISTENING: Final = frozenset(LISTEN.textNames()) - frozenset(CONNECT.textNames()) | {
+    "port",
+    "path",
 }
 
 
-class SwitchError(Exception):
-    """
-    A switch is wrong.
+class Mode(enum.Enum):
+    """What is done with a connection; the values are the settings that say so."""
 
-    @ivar switch: its name, without dashes.
+    ECHO = "echo"
+    TERMINATE = "proxy"
+
+
+_MODES: Final = tuple(mode.value for mode in Mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """
+    What is done with connections, of a listener or of a route.
+
+    @ivar target: the value of the setting that is the mode's: an endpoint, say.
+    @ivar own: the daemon's own settings.
     """
 
-    def __init__(self, switch: str, problem: str) -> None:
-        super().__init__(f"--{switch}: {problem}")
-        self.switch = switch
+    mode: Mode
+    target: str
+    own: Options
+
+    def __str__(self) -> str:
+        """In a few words, for the log."""
+        if self.mode is Mode.ECHO:
+            return "echo"
+        return f"{self.mode.value} to {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """What is served to some of a listener's clients."""
+
+    name: str
+    serving: Serving
+    context: SecureContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """
+    One listener.
+
+    @ivar name: its name in logs and metrics.
+    @ivar where: options of C{listen}: port, host …
+    @ivar options: options of C{createServer} with C{secureContext} made.
+    @ivar serving: what is served where no route says otherwise.
+    @ivar throwaway: the certificate (PEM) that was made for want of one, or None.
+    @ivar level: what was written, for errors.
+    """
+
+    name: str
+    where: Mapping[str, Any]
+    options: Mapping[str, Any]
+    serving: Serving
+    routes: tuple[RouteConfig, ...]
+    throwaway: bytes | None
+    level: Level
+
+    @property
+    def own(self) -> Options:
+        """The daemon's own settings."""
+        return self.serving.own
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,123 +135,225 @@ class Config:
     """
     What the daemon is to do.
 
-    @ivar where: options of C{listen}: port, host …
-    @ivar options: options of C{createServer}, with C{secureContext} made.
-    @ivar proxy: the endpoint string of the backend; None: echo.
-    @ivar throwaway: the certificate (PEM) that was made for want of one, or None.
+    @ivar own: the daemon's own settings that hold for the whole process.
+    @ivar files: what was read for it.
     """
 
-    where: Mapping[str, Any]
-    options: Mapping[str, Any]
-    proxy: str | None
-    throwaway: bytes | None
+    listeners: tuple[ListenerConfig, ...]
+    own: Options
+    files: Files
 
 
-def _parameters() -> list[list[Any]]:
-    parameters: list[list[Any]] = [
-        ["port", "p", str(PORT), "Port to listen on."],
-        ["interface", "i", INTERFACE, "Address to listen on; 0.0.0.0 or :: for all."],
-        ["proxy", None, None, "Client endpoint of the backend, e.g. tcp:127.0.0.1:8080."],
-    ]
-    for name in [*SERVER.textNames(), *_LISTENING]:
-        if name not in _OWN:
-            option = SERVER.get(name) or LISTEN.get(name)
-            kind = option.kind if option is not None else "file"
-            parameters.append([name, None, None, _HELP.get(name, f"As Node's ({kind}).")])
-    return sorted(parameters, key=lambda row: (row[1] is None, row[0] not in _HELP, row[0]))
-
-
-class Options(usage.Options):
+def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Config:
     """
-    The command line of C{twistd nodetls}.
+    What these switches, by name, amount to, together with the file that they may name.
 
-    @ivar config: the L{Config}, once it is parsed.
+    @param files: where files are read from; by default the disk.
+    @raise ConfigError: something is wrong.
     """
-
-    synopsis = "[options]"
-    longdesc = (
-        "Without --proxy it sends back what it receives. Without a certificate it makes "
-        "one to throw away. Options that are described as Node's are so at "
-        "https://nodejs.org/api/tls.html; files are given by their paths."
-    )
-    optParameters = _parameters()
-    config: Config
-
-    def parseOptions(self, options: Any = None) -> None:
-        """
-        Parse.
-
-        @raise SystemExit: something is wrong; its text is one line that names the switch.
-        """
-        try:
-            super().parseOptions(options)
-        except SwitchError as error:
-            leave(str(error))
-        except usage.UsageError as error:
-            leave(_withNearest(str(error)))
-
-    def parseArgs(self) -> None:
-        """There are none."""
-
-    def postOptions(self) -> None:
-        """Check what was given."""
-        given = {name: text for name, text in self.items() if text is not None}
-        self.config = readConfig(given)
+    files = Files() if files is None else files
+    given = levelOfSwitches({name: text for name, text in switches.items() if text is not None})
+    _checkNames(given, Scope.PROCESS)
+    with files.inUse():
+        file = None
+        if "config" in given.values:
+            file = readFile(given.values["config"], files)
+            _checkFile(file)
+        own = _process(given if file is None else given.over(file))
+        levels = [] if file is None else file.inner
+        if len(levels) > 1:
+            for name in _PLACES:
+                if name in given.values:
+                    problem = f"there are {len(levels)} listeners: say it in {file and file.title}"
+                    raise given.error(name, problem)
+        listeners = []
+        for number, level in enumerate(levels or [Level()], 1):
+            named = NAME if len(levels) < 2 else f"listener{number}"
+            if file is not None:
+                level = _inherited(level, file)
+            listeners.append(_listener(_inherited(given, level), named, file is not None, own))
+    _checkApart(listeners, levels)
+    return Config(tuple(listeners), own, files)
 
 
-def leave(problem: str) -> NoReturn:
-    """End the program with one line about what is wrong, and status 1."""
-    raise SystemExit(f"twistd nodetls: {problem}")
+# -- names
 
 
-def _withNearest(problem: str) -> str:
-    """getopt's text about an unknown switch, with the nearest known one."""
-    words = problem.split()
-    if words[:1] == ["option"] and "not recognized" in problem:
-        name = words[1].lstrip("-")
-        known = [row[0] for row in Options.optParameters]
-        nearest = SERVER.nearest(name, known)
-        hint = f"; did you mean --{nearest}?" if nearest else ""
-        return f"--{name}: unknown{hint} (all of them: twistd nodetls --help)"
-    return problem
+def _checkFile(file: Level) -> None:
+    _checkNames(file, Scope.PROCESS)
+    for listener in file.inner:
+        _checkNames(listener, Scope.LISTENER)
+        for route in listener.inner:
+            _checkNames(route, Scope.ROUTE)
 
 
-def readConfig(switches: Mapping[str, str]) -> Config:
-    """
-    What these switches, by name, amount to.
-
-    @raise SwitchError: one of them is wrong.
-    """
-    texts = dict(switches)
-    proxy = texts.pop("proxy", None)
-    interface = texts.pop("interface", INTERFACE)
-    try:
-        ipaddress.ip_address(interface.partition("%")[0])
-    except ValueError:
-        raise SwitchError("interface", f"{interface!r} is not an IP address") from None
-    listening = {name: texts.pop(name) for name in _LISTENING if name in texts}
-    listening["port"] = texts.pop("port", str(PORT))
-    where = {"host": interface, **_read(LISTEN, listening)}
-    options = _read(SERVER, texts)
-    throwaway = _complete(options, interface)
-    options["secureContext"] = _context(options, switches)
-    return Config(where, options, proxy, throwaway)
+def _checkNames(level: Level, scope: Scope) -> None:
+    for name in level.values:
+        setting = SETTINGS.get(name)
+        if setting is None:
+            option: Any = SERVER.get(name) or CONNECT.get(name) or LISTEN.get(name)
+            if option is not None and option.refusal:
+                raise level.error(name, option.refusal)
+            nearest = SERVER.nearest(name, list(SETTINGS))
+            hint = f"; did you mean {nearest}?" if nearest else ""
+            raise level.error(name, f"unknown{hint}")
+        if name in SWITCH_ONLY and level.title:
+            raise level.error(name, "is a switch only")
+        if setting.scope < scope:
+            place = "the top of the file" if setting.scope is Scope.PROCESS else "the listener"
+            raise level.error(name, f"belongs to {place}")
 
 
-def _read(table: Any, texts: Mapping[str, str]) -> dict[str, Any]:
+def _checkApart(listeners: Iterable[ListenerConfig], levels: list[Level]) -> None:
+    """Each listener has a name and a place of its own."""
+    names: dict[str, int] = {}
+    places: dict[Any, int] = {}
+    for number, listener in enumerate(listeners):
+        where = listener.where
+        if listener.name in names:
+            raise levels[number].error("name", f"{listener.name!r} is another listener's, too")
+        names[listener.name] = number
+        place = where.get("path") or (where.get("host"), where.get("port"))
+        if place in places and where.get("port") != 0:
+            name = "path" if "path" in where else "port"
+            raise levels[number].error(name, "another listener has the same")
+        places[place] = number
+
+
+def _inherited(level: Level, outer: Level) -> Level:
+    """A level, and what it does not say from around it; what is served is said as a whole."""
+    taken = Level(dict(outer.values), outer.places, outer.title, outer.inner)
+    if any(mode in level.values for mode in _MODES):
+        for mode in _MODES:
+            taken.values.pop(mode, None)
+    if "path" in level.values:
+        taken.values.pop("port", None)
+    if "port" in level.values:
+        taken.values.pop("path", None)
+    merged = level.over(taken)
+    merged.title = level.title or outer.title
+    merged.inner = level.inner or (outer.inner if not level.title else [])
+    return merged
+
+
+# -- values
+
+
+def _values(table: OptionTable, level: Level, names: Iterable[str]) -> dict[str, Any]:
+    """Options out of what was written."""
     values: dict[str, Any] = {}
-    for name, text in texts.items():
+    for name in names:
         try:
-            one = fromText(table, {name: text})
+            one = fromText(table, {name: level.values[name]})
         except OptionTextError as error:
-            raise SwitchError(name, str(error).removeprefix(f"option {name}: ")) from error
+            raise level.error(name, str(error).removeprefix(f"option {name}: ")) from error
         if one.keys() & values.keys():
-            raise SwitchError(name, f"{next(iter(one))} is given twice")
+            raise level.error(name, f"{next(iter(one))} is given twice")
         values.update(one)
     return values
 
 
-def _complete(options: dict[str, Any], interface: str) -> bytes | None:
+def _process(level: Level) -> Options:
+    """The settings of the whole process."""
+    names = [name for name in level.values if name in OWN and SETTINGS[name].scope is Scope.PROCESS]
+    return Options(OWN, _values(OWN, level, names))
+
+
+def _versions(own: Options) -> dict[str, str]:
+    """
+    What Node's switches say about versions and ciphers: options, where others do not give them.
+
+    The lowest minimum and the highest maximum win, as in Node.
+    """
+    found = {}
+    given = [name for name in NODE_SWITCHES if own.get(name)]
+    lowest = [name[-3:] for name in given if "max" not in name]
+    highest = [name[-3:] for name in given if "max" in name]
+    names = {"1.0": "TLSv1", "1.1": "TLSv1.1", "1.2": "TLSv1.2", "1.3": "TLSv1.3"}
+    if lowest:
+        found["minVersion"] = names[min(lowest)]
+    if highest:
+        found["maxVersion"] = names[max(highest)]
+    for name in ("tls-cipher-list", "tls-default-ciphers"):
+        if own.get(name) is not None:
+            found["ciphers"] = own[name]
+    return found
+
+
+# -- listeners
+
+
+def _listener(level: Level, name: str, inFile: bool, process: Options) -> ListenerConfig:
+    own = _own(level)
+    name = own.get("name") or name
+    serving = _serving(level, own, inFile)
+    where = _where(level, own)
+    names = [each for each in level.values if each not in OWN and each not in _LISTENING]
+    for each in names:
+        if each not in SERVER and each not in SERVER.files:
+            raise level.error(each, "has a meaning with originate only")
+    options = _values(SERVER, level, names)
+    if process.get("trace-tls"):
+        options.setdefault("enableTrace", True)
+    throwaway = _complete(level, options, process, where.get("host"))
+    options["secureContext"] = _context(level, options, name)
+    _tryServer(level, options)
+    return ListenerConfig(name, where, options, serving, (), throwaway, level)
+
+
+def _own(level: Level) -> Options:
+    """The daemon's own settings of a listener or route."""
+    names = [
+        name for name in level.values if name in OWN and SETTINGS[name].scope is not Scope.PROCESS
+    ]
+    return Options(OWN, _values(OWN, level, names))
+
+
+def _serving(level: Level, own: Options, inFile: bool) -> Serving:
+    said = [mode for mode in Mode if own.get(mode.value) not in (None, False)]
+    if len(said) > 1:
+        others = ", ".join(mode.value for mode in said[:-1])
+        raise level.error(said[-1].value, f"cannot be together with {others}")
+    if not said:
+        if inFile:
+            # An echo that was not asked for would be an open mirror.
+            raise level.error("proxy", f"say what to serve: one of {', '.join(_MODES)}")
+        return Serving(Mode.ECHO, "", own)
+    (mode,) = said
+    target = own[mode.value]
+    if mode is Mode.TERMINATE:
+        _tryEndpoint(level, "proxy", target)
+    return Serving(mode, "" if target is True else target, own)
+
+
+def _tryEndpoint(level: Level, name: str, string: str) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.endpoints import clientFromString
+
+    try:
+        clientFromString(reactor, string)
+    except Exception as error:  # each endpoint has its own way to refuse a string
+        raise level.error(name, f"{string!r} is no client endpoint: {error}") from error
+
+
+def _where(level: Level, own: Options) -> dict[str, Any]:
+    written = [name for name in level.values if name in _LISTENING]
+    if "path" in written:
+        for name in ("port", "interface"):
+            if name in level.values:
+                raise level.error(name, "has no meaning together with path")
+        return _values(LISTEN, level, written)
+    interface = own.get("interface") or INTERFACE
+    try:
+        ipaddress.ip_address(interface.partition("%")[0])
+    except ValueError:
+        raise level.error("interface", f"{interface!r} is not an IP address") from None
+    return {"host": interface, "port": PORT, **_values(LISTEN, level, written)}
+
+
+def _complete(
+    level: Level, options: dict[str, Any], process: Options, interface: str | None
+) -> bytes | None:
     """
     Fill in the defaults.
 
@@ -199,30 +361,50 @@ def _complete(options: dict[str, Any], interface: str) -> bytes | None:
     """
     options.setdefault("handshakeTimeout", HANDSHAKE_TIMEOUT)
     options["secureOptions"] = options.get("secureOptions", 0) | SSL_OP_NO_RENEGOTIATION
-    if "ca" in options:
-        options.setdefault("requestCert", True)
-    if options.get("requestCert") and "ca" not in options:
-        # The authorities of the web vouch for servers; anyone can have a certificate of theirs.
-        raise SwitchError("requestCert", "needs --ca: who vouches for the clients?")
-    for name, other in (("key", "cert"), ("cert", "key")):
-        if name in options and other not in options:
-            raise SwitchError(name, f"needs --{other}, too")
+    for name, value in _versions(process).items():
+        if name == "ciphers" or "secureProtocol" not in options:
+            options.setdefault(name, value)
+    _demand(level, options)
     if options.keys() & {"key", "pfx", "pskCallback"}:
         return None
-    certificate, key = throwawayCertificate(dict.fromkeys(["localhost", INTERFACE, interface]))
+    names = dict.fromkeys(["localhost", INTERFACE, interface or INTERFACE])
+    certificate, key = throwawayCertificate(names)
     options["cert"], options["key"] = certificate, key
     return certificate
 
 
-def _context(options: Mapping[str, Any], switches: Mapping[str, str]) -> Any:
-    read = readOptions(SERVER, options)
-    requestCert, rejectUnauthorized = bool(read.requestCert), read.rejectUnauthorized is not False
+def _demand(level: Level, options: dict[str, Any]) -> None:
+    """What is asked of clients, and what belongs together."""
+    if "ca" in options:
+        options.setdefault("requestCert", True)
+    if options.get("requestCert") and "ca" not in options:
+        # The authorities of the web vouch for servers; anyone can have a certificate of theirs.
+        raise level.error("requestCert", "needs ca: who vouches for the clients?")
+    for name, other in (("key", "cert"), ("cert", "key")):
+        if name in options and other not in options:
+            raise level.error(name, f"needs {other}, too")
 
-    def sessionIdContext(made: SecureContext) -> bytes:
-        # Not by the command line, as Node's: daemons on several hosts may share sessions.
-        return defaultSessionIdContext(made, requestCert, rejectUnauthorized, NAME)
 
+def _context(level: Level, options: Mapping[str, Any], listener: str) -> Any:
     try:
+        read = readOptions(SERVER, options)
+        requestCert, reject = bool(read.requestCert), read.rejectUnauthorized is not False
+
+        def sessionIdContext(made: SecureContext) -> bytes:
+            # Not by the command line, as Node's: daemons on several hosts may share sessions.
+            return defaultSessionIdContext(made, requestCert, reject, listener)
+
         return makeContext(read.only(CONTEXT), sessionIdContext)
     except NodeError as error:
-        raise SwitchError(wrongText(SERVER, switches, options, error), str(error)) from error
+        raise level.error(wrongText(SERVER, level.values, options, error), str(error)) from error
+
+
+def _tryServer(level: Level, options: Mapping[str, Any]) -> None:
+    """What else is wrong with the options of a server is said now, too."""
+    from twisted.internet import reactor
+
+    try:
+        Server(options, reactor=reactor)
+    except NodeError as error:
+        name = "NPNProtocols" if "NPNProtocols" in options else "handshakeTimeout"
+        raise level.error(name, str(error)) from error

@@ -1,5 +1,5 @@
 """
-What C{twistd nodetls} runs: one TLS port, and an echo or the proxy behind it.
+What C{twistd nodetls} runs: TLS ports, and an echo or the proxy behind each.
 
 C{twistd} takes C{Options} and C{makeService} from here (see
 C{twisted/plugins/txnodetls_daemon.py}).
@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txnodetls.daemon.config import Config, Options, leave
+from txnodetls.daemon.command import Options
+from txnodetls.daemon.config import Config, ListenerConfig, Mode
 from txnodetls.daemon.proxy import ProxyFactory
 from txnodetls.twisted.endpoints import ServerEndpoint
 from txnodetls.twisted.reporting import joined
@@ -65,27 +66,22 @@ class Echo(Protocol):
 
 class DaemonService(Service):
     """
-    The port, the protocols behind it, and the connections, as one service.
+    The ports, the protocols behind them, and the connections, as one service.
 
     @param reactor: the reactor.
     @param config: what to do.
-    @param factory: what the connections speak.
     """
 
     name = "nodetls"
 
-    def __init__(self, reactor: Any, config: Config, factory: IProtocolFactory) -> None:
-        self._config = config
-        self._factory = factory
-        self._endpoint = ServerEndpoint(reactor, config.options, **config.where)
-        self._port: Any = None
-        self._sockets: set[Any] = set()
+    def __init__(self, reactor: Any, config: Config) -> None:
+        self._listeners = [Listener(reactor, each) for each in config.listeners]
 
     def privilegedStartService(self) -> None:
         """
         Listen: before C{twistd} gives up root's rights, so that port 443 is possible.
 
-        @raise StartFailure: the address cannot be had.
+        @raise StartFailure: an address cannot be had.
         """
         self._listen()
         super().privilegedStartService()
@@ -98,13 +94,34 @@ class DaemonService(Service):
     def stopService(self) -> None:
         """Accept no more, and close what is open: flush, close_notify."""
         super().stopService()
-        port, self._port = self._port, None
-        if port is not None:
-            port.stopListening()
-        for socket in list(self._sockets):
-            socket.destroySoon()
+        for listener in self._listeners:
+            listener.stop()
 
     def _listen(self) -> None:
+        for listener in self._listeners:
+            listener.start()
+
+
+class Listener:
+    """
+    One port.
+
+    @param config: what to serve there.
+    """
+
+    def __init__(self, reactor: Any, config: ListenerConfig) -> None:
+        self._config = config
+        self._factory = _factory(reactor, config)
+        self._endpoint = ServerEndpoint(reactor, config.options, **config.where)
+        self._port: Any = None
+        self._sockets: set[Any] = set()
+
+    def start(self) -> None:
+        """
+        Listen, unless that is done.
+
+        @raise StartFailure: the address cannot be had.
+        """
         if self._port is not None:
             return
         results: list[Any] = []
@@ -117,6 +134,14 @@ class DaemonService(Service):
         result.tlsServer.on("secureConnection", self._opened)
         self._announce()
 
+    def stop(self) -> None:
+        """Accept no more, and close what is open."""
+        port, self._port = self._port, None
+        if port is not None:
+            port.stopListening()
+        for socket in list(self._sockets):
+            socket.destroySoon()
+
     def _opened(self, socket: Any) -> None:
         self._sockets.add(socket)
         socket.once("close", lambda hadError: self._sockets.discard(socket))
@@ -124,9 +149,8 @@ class DaemonService(Service):
     def _announce(self) -> None:
         config = self._config
         address = self._port.getHost()
-        where = joined(address.host, address.port)
-        what = "echo" if config.proxy is None else f"proxy to {config.proxy}"
-        log.info("listening on {address}: {mode}", address=where, mode=what)
+        where = config.where.get("path") or joined(address.host, address.port)
+        log.info("listening on {address}: {serving}", address=where, serving=config.serving)
         if config.throwaway is not None:
             log.info(
                 "throwaway certificate, SHA-256 fingerprint {fingerprint}; "
@@ -136,33 +160,29 @@ class DaemonService(Service):
             )
 
 
-def makeService(options: Options) -> DaemonService:
-    """
-    The service of these switches.
-
-    @raise SystemExit: C{--proxy} is no client endpoint.
-    """
-    from twisted.internet import reactor
-
-    config = options.config
-    factory: IProtocolFactory
-    if config.proxy is None:
+def _factory(reactor: Any, config: ListenerConfig) -> IProtocolFactory:
+    factory: Factory
+    if config.serving.mode is Mode.ECHO:
         factory = Factory.forProtocol(Echo)
     else:
-        try:
-            factory = ProxyFactory(clientFromString(reactor, config.proxy))
-        except Exception as error:  # each endpoint has its own way to refuse a string
-            leave(f"--proxy: {config.proxy!r} is no client endpoint: {error}")
+        factory = ProxyFactory(clientFromString(reactor, config.serving.target))
     factory.noisy = False
-    return DaemonService(reactor, config, factory)
+    return factory
 
 
-def _startFailure(failure: Failure, config: Config) -> StartFailure:
+def makeService(options: Options) -> DaemonService:
+    """The service of these switches."""
+    from twisted.internet import reactor
+
+    return DaemonService(reactor, options.config)
+
+
+def _startFailure(failure: Failure, config: ListenerConfig) -> StartFailure:
     error = failure.value
     cause = error.__cause__ if isinstance(error, CannotListenError) else error
     code = getattr(cause, "code", None)
-    switch = "interface" if code == "EADDRNOTAVAIL" else "port"
-    return StartFailure(f"twistd nodetls: --{switch}: {cause}")
+    name = "interface" if code == "EADDRNOTAVAIL" else "port"
+    return StartFailure(f"twistd nodetls: {config.level.error(name, str(cause))}")
 
 
 def _fingerprint(certificate: bytes) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import hmac
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from txnodetls import constants
@@ -28,6 +29,7 @@ __all__ = [
     "integer",
     "number",
     "port",
+    "readFile",
     "secretLine",
     "secureOptions",
     "serverPsk",
@@ -102,11 +104,19 @@ def port(text: str) -> int:
     return value
 
 
+def _fromDisk(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+# How files are read: the daemon keeps what it has read, and hands it to its workers.
+readFile: Final[ContextVar[Callable[[str], bytes]]] = ContextVar("readFile", default=_fromDisk)
+
+
 def fileContents(path: str) -> bytes:
     """The contents of a file."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return readFile.get()(path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
 

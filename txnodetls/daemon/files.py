@@ -1,0 +1,88 @@
+"""
+The files that a configuration is made of.
+
+Whatever a configuration reads (keys, certificates, directories, its own TOML file), it reads
+through one L{Files}, which keeps it.  So it is known what to look at for changes; and the same
+configuration can be made again from the same bytes, by a process that may not, or must not,
+read the files itself: the supervisor hands them to its workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from txnodetls.options import text
+
+__all__ = ["Files"]
+
+
+class Files:
+    """
+    What was read, by path.
+
+    @param contents: read from this and not from the disk.
+    @param directories: the same for the names in directories.
+    @ivar contents: the contents of each file read.
+    @ivar directories: the names in each directory read.
+    """
+
+    def __init__(
+        self,
+        contents: Mapping[str, bytes] | None = None,
+        directories: Mapping[str, list[str]] | None = None,
+    ) -> None:
+        self._given = contents is not None
+        self.contents: dict[str, bytes] = dict(contents or {})
+        self.directories: dict[str, list[str]] = dict(directories or {})
+
+    def read(self, path: str) -> bytes:
+        """
+        The contents of a file, read once.
+
+        @raise OSError: it cannot be read.
+        """
+        found = self.contents.get(path)
+        if found is None:
+            if self._given:
+                raise FileNotFoundError(2, "not handed over", path)
+            with open(path, "rb") as file:
+                found = file.read()
+            self.contents[path] = found
+        return found
+
+    def names(self, directory: str) -> list[str]:
+        """
+        The names in a directory, in order.
+
+        @raise OSError: it cannot be read.
+        """
+        found = self.directories.get(directory)
+        if found is None:
+            if self._given:
+                raise FileNotFoundError(2, "not handed over", directory)
+            found = self.directories[directory] = sorted(os.listdir(directory))
+        return found
+
+    @contextlib.contextmanager
+    def inUse(self) -> Iterator[None]:
+        """Within, options that are files are read through this."""
+        token = text.readFile.set(self.read)
+        try:
+            yield
+        finally:
+            text.readFile.reset(token)
+
+    def state(self) -> dict[str, Any]:
+        """What tells whether a file or directory has changed: compare it with a later one."""
+        return {path: _state(path) for path in [*self.contents, *self.directories]}
+
+
+def _state(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev)

@@ -1,0 +1,368 @@
+"""
+The settings: every switch of C{twistd nodetls}, and every key of its file.
+
+Most of them are options of Node's, out of the tables in L{txnodetls.options}: they keep
+their names, their text forms and their meanings, and are only explained here.  The others are
+the daemon's own, and are written as one more table of the same kind.
+
+    scope       where it can be written
+    PROCESS     as a switch, and at the top of the file
+    LISTENER    also in a listener; at the top it holds for all that do not say otherwise
+    ROUTE       also in a route, for what is served there
+
+This file says what there is.  What it amounts to is read in L{txnodetls.daemon.config}; how
+it is shown, in L{txnodetls.daemon.manual}.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Final
+
+from txnodetls.options import CONNECT, LISTEN, SERVER, Option, OptionTable, checks, text
+
+__all__ = [
+    "FLAGS",
+    "GROUPS",
+    "NODE_SWITCHES",
+    "OWN",
+    "SETTINGS",
+    "SWITCH_ONLY",
+    "Scope",
+    "Setting",
+]
+
+PORT: Final = 8443
+INTERFACE: Final = "127.0.0.1"
+HANDSHAKE_TIMEOUT: Final = 10_000
+
+
+class Scope(enum.IntEnum):
+    """Where a setting can be written; what a later one may, an earlier one may not."""
+
+    PROCESS = 0
+    LISTENER = 1
+    ROUTE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    One setting.
+
+    @ivar name: its name, as a switch without the dashes.
+    @ivar kind: what it takes, in a word; empty for a switch that takes nothing.
+    @ivar group: under which heading the manual has it.
+    @ivar default: what holds without it, in words for the manual; empty: nothing.
+    """
+
+    name: str
+    kind: str
+    scope: Scope
+    group: str
+    help: str
+    default: str = ""
+
+
+_SERVE: Final = "What is served"
+_LISTENING: Final = "Where to listen"
+_CERTIFICATES: Final = "Certificates"
+_CLIENTS: Final = "Who may come in"
+_PROTOCOL: Final = "Versions, ciphers, protocols"
+_SESSIONS: Final = "Sessions"
+_BACKEND: Final = "To the backend"
+_LIMITS: Final = "Times and limits"
+_RUNNING: Final = "Running"
+_WATCHING: Final = "Seeing what happens"
+
+GROUPS: Final = (
+    _SERVE,
+    _LISTENING,
+    _CERTIFICATES,
+    _CLIENTS,
+    _PROTOCOL,
+    _SESSIONS,
+    _BACKEND,
+    _LIMITS,
+    _RUNNING,
+    _WATCHING,
+)
+"""The headings, in the order of the manual."""
+
+
+def milliseconds(written: str) -> float:
+    """A time that is not negative."""
+    value = text.number(written)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{written!r} is not a time in milliseconds")
+    return value
+
+
+def seconds(written: str) -> float:
+    """A time that is not negative."""
+    value = text.number(written)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{written!r} is not a time in seconds")
+    return value
+
+
+def count(written: str) -> int:
+    """A whole number that is not negative."""
+    value = text.integer(written)
+    if value < 0:
+        raise ValueError(f"{written!r} is negative")
+    return value
+
+
+def oneOf(*choices: str) -> text.Parser:
+    """One of some words."""
+
+    def parse(written: str) -> str:
+        if written not in choices:
+            raise ValueError(f"{written!r} is none of {', '.join(choices)}")
+        return written
+
+    return parse
+
+
+_OWN: list[tuple[Setting, text.Parser]] = []
+
+
+def _own(
+    name: str,
+    kind: str,
+    scope: Scope,
+    group: str,
+    parse: text.Parser,
+    help: str,
+    default: str = "",
+) -> None:
+    _OWN.append((Setting(name, kind, scope, group, help, default), parse))
+
+
+_own(
+    "config",
+    "FILE",
+    Scope.PROCESS,
+    _RUNNING,
+    text.word,
+    "Read settings from this TOML file: [[listener]] tables, with [[listener.route]] tables in "
+    "them. Switches override what it says.",
+)
+_own(
+    "name",
+    "NAME",
+    Scope.LISTENER,
+    _LISTENING,
+    text.word,
+    "What this listener is called in logs and metrics. Sessions are bound to it.",
+    "nodetls; in a file listener1 and so on",
+)
+_own(
+    "interface",
+    "ADDRESS",
+    Scope.LISTENER,
+    _LISTENING,
+    text.word,
+    "IP address to listen on; 0.0.0.0 or :: for all of this machine's.",
+    INTERFACE,
+)
+_own(
+    "echo",
+    "yes|no",
+    Scope.ROUTE,
+    _SERVE,
+    text.boolean,
+    "Send back what comes. In a file this has to be said.",
+    "yes, if nothing else is served",
+)
+_own(
+    "proxy",
+    "ENDPOINT",
+    Scope.ROUTE,
+    _SERVE,
+    text.word,
+    "Pass what comes on to a backend: any client endpoint, such as tcp:127.0.0.1:8080, "
+    "unix:/run/app.sock or nodetls:host:443.",
+)
+NODE_SWITCHES: Final = (
+    "tls-v1.0",
+    "tls-v1.1",
+    "tls-min-v1.0",
+    "tls-min-v1.1",
+    "tls-min-v1.2",
+    "tls-min-v1.3",
+    "tls-max-v1.2",
+    "tls-max-v1.3",
+)
+"""Node's own switches for versions: the lowest minimum and the highest maximum win."""
+
+for _name in NODE_SWITCHES:
+    _end = "highest" if "max" in _name else "lowest"
+    _own(
+        _name,
+        "",
+        Scope.PROCESS,
+        _PROTOCOL,
+        text.boolean,
+        f"Node's: the {_end} version is TLS {_name[-3:]}, where no listener says otherwise.",
+    )
+for _name in ("tls-cipher-list", "tls-default-ciphers"):
+    _own(
+        _name,
+        "LIST",
+        Scope.PROCESS,
+        _PROTOCOL,
+        text.word,
+        "Node's: the ciphers, where no listener has ciphers of its own.",
+    )
+_own(
+    "trace-tls",
+    "",
+    Scope.PROCESS,
+    _WATCHING,
+    text.boolean,
+    "Node's: show every handshake on stderr, message by message.",
+)
+
+OWN: Final = OptionTable(
+    "OWN",
+    *(Option(setting.name, setting.kind, checks.anything, parse) for setting, parse in _OWN),
+)
+"""The daemon's own settings, as a table like Node's."""
+
+# Options that the daemon decides itself.
+_DECIDED: Final = frozenset(
+    {"allowHalfOpen", "pauseOnConnect", "highWaterMark", "exclusive", "host", "fd", "timeout"}
+)
+# What a context that is chosen by its name brings along; everything else is the listener's.
+_BY_NAME: Final = frozenset(
+    {
+        "key",
+        "cert",
+        "pfx",
+        "passphrase",
+        "passphraseFile",
+        "ca",
+        "crl",
+        "allowPartialTrustChain",
+        "ciphers",
+        "sigalgs",
+        "dhparam",
+        "requestCert",
+        "rejectUnauthorized",
+        "ALPNProtocols",
+    }
+)
+
+# Node's options: name, what it takes, heading, help, default.
+_NODE: Final[tuple[tuple[str, str, str, str, str], ...]] = (
+    ("port", "PORT", _LISTENING, "Port to listen on; 0: a free one, which the log names.", "8443"),
+    ("path", "PATH", _LISTENING, "UNIX socket to listen on, in place of a port.", ""),
+    ("readableAll", "yes|no", _LISTENING, "Everyone may read the UNIX socket.", "no"),
+    ("writableAll", "yes|no", _LISTENING, "Everyone may write to the UNIX socket.", "no"),
+    ("backlog", "NUMBER", _LISTENING, "Connections that may wait to be accepted.", "511"),
+    ("ipv6Only", "yes|no", _LISTENING, "On ::, take no connections of IPv4.", "no"),
+    ("reusePort", "yes|no", _LISTENING, "Let other processes listen on the same port.", "no"),
+    ("noDelay", "yes|no", _LISTENING, "Switch Nagle's algorithm off.", "no"),
+    ("keepAlive", "yes|no", _LISTENING, "Have TCP look now and then if clients are there.", "no"),
+    ("keepAliveInitialDelay", "MS", _LISTENING, "Silence before TCP looks first.", "the kernel's"),
+    ("key", "FILE,...", _CERTIFICATES, "PEM file of the private key.", "a throwaway"),
+    ("cert", "FILE,...", _CERTIFICATES, "PEM file of the certificate and its chain.", ""),
+    ("pfx", "FILE,...", _CERTIFICATES, "PKCS#12 file with both.", ""),
+    (
+        "passphrase",
+        "TEXT",
+        _CERTIFICATES,
+        "Of the key. Who can list processes sees it: passphraseFile is better.",
+        "",
+    ),
+    ("passphraseFile", "FILE", _CERTIFICATES, "File whose first line is the passphrase.", ""),
+    (
+        "ca",
+        "FILE,...",
+        _CLIENTS,
+        (
+            "PEM file of who may vouch for clients (with originate: for the server). Clients are "
+            "then asked for a certificate, and refused without a good one."
+        ),
+        "",
+    ),
+    ("crl", "FILE,...", _CLIENTS, "PEM file of certificates that were revoked.", ""),
+    ("allowPartialTrustChain", "yes|no", _CLIENTS, "An intermediate in ca is trusted.", "no"),
+    ("requestCert", "yes|no", _CLIENTS, "Ask clients for a certificate.", "yes, with ca"),
+    (
+        "rejectUnauthorized",
+        "yes|no",
+        _CLIENTS,
+        "Refuse clients without a verified certificate; no: ask, but serve anyone.",
+        "yes",
+    ),
+    ("pskFile", "FILE", _CLIENTS, "Lines identity:hexadecimal-key, of pre-shared keys.", ""),
+    ("pskIdentityHint", "TEXT", _CLIENTS, "Helps clients to choose their key (TLS 1.2).", ""),
+    ("minVersion", "VERSION", _PROTOCOL, "The lowest version: TLSv1.2, TLSv1.3.", "TLSv1.2"),
+    ("maxVersion", "VERSION", _PROTOCOL, "The highest version.", "TLSv1.3"),
+    ("secureProtocol", "NAME", _PROTOCOL, "An OpenSSL method, in place of the two above.", ""),
+    ("ciphers", "LIST", _PROTOCOL, "Ciphers as OpenSSL writes them.", "Node's"),
+    ("honorCipherOrder", "yes|no", _PROTOCOL, "This side's order of ciphers counts.", "yes"),
+    ("ecdhCurve", "LIST", _PROTOCOL, "Groups by colons.", "auto"),
+    ("sigalgs", "LIST", _PROTOCOL, "Signature algorithms by colons.", ""),
+    ("dhparam", "FILE|auto", _PROTOCOL, "DH parameters, in PEM.", ""),
+    ("secureOptions", "NAME,...", _PROTOCOL, "SSL_OP_* by name, or a number.", "NO_RENEGOTIATION"),
+    ("ALPNProtocols", "NAME,...", _PROTOCOL, "Protocols, the preferred one first.", ""),
+    ("NPNProtocols", "NAME,...", _PROTOCOL, "The same for NPN, which came before ALPN.", ""),
+    ("certificateCompression", "NAME,...", _PROTOCOL, "Ways to compress certificates.", ""),
+    ("sessionTimeout", "S", _SESSIONS, "Seconds for which a session can be resumed.", "300"),
+    ("sessionIdContext", "TEXT", _SESSIONS, "What sessions are bound to.", "name, ca and crl"),
+    (
+        "ticketKeysFile",
+        "FILE",
+        _SESSIONS,
+        "48 bytes that session tickets are made with; without it they are random, and are changed.",
+        "",
+    ),
+    ("ticketKeys", "FILE", _SESSIONS, "The same as ticketKeysFile.", ""),
+    ("servername", "NAME", _BACKEND, "With originate: the server's name.", "its host"),
+    ("minDHSize", "BITS", _BACKEND, "With originate: the least that a DHE key may have.", "1024"),
+    ("requestOCSP", "yes|no", _BACKEND, "With originate: ask the server for a staple.", "no"),
+    ("localAddress", "ADDRESS", _BACKEND, "With originate: address to connect from.", ""),
+    ("localPort", "PORT", _BACKEND, "With originate: port to connect from.", ""),
+    ("family", "4|6|0", _BACKEND, "With originate: of IPv4 and IPv6, take only this.", "0"),
+    ("hints", "BITS", _BACKEND, "With originate: for getaddrinfo.", ""),
+    ("autoSelectFamily", "yes|no", _BACKEND, "With originate: try IPv6 and IPv4.", "yes"),
+    ("autoSelectFamilyAttemptTimeout", "MS", _BACKEND, "With originate: for each try.", "250"),
+    ("handshakeTimeout", "MS", _LIMITS, "How long a handshake may take.", str(HANDSHAKE_TIMEOUT)),
+    ("enableTrace", "yes|no", _WATCHING, "Show this listener's handshakes on stderr.", "no"),
+    ("clientCertEngine", "NAME", _CERTIFICATES, "Refused: this OpenSSL has no engines.", ""),
+    ("privateKeyEngine", "NAME", _CERTIFICATES, "Refused: this OpenSSL has no engines.", ""),
+    ("privateKeyIdentifier", "NAME", _CERTIFICATES, "Refused: this OpenSSL has no engines.", ""),
+)
+
+
+def _ofNodes() -> dict[str, Setting]:
+    """All of Node's options with a text form; what has no explanation yet is there, too."""
+    explained = {row[0]: row for row in _NODE}
+    found: dict[str, Setting] = {}
+    names = dict.fromkeys(explained)
+    for table in (LISTEN, SERVER, CONNECT):
+        names |= dict.fromkeys(table.textNames())
+    for name in names:
+        if name in _DECIDED:
+            continue
+        option: Any = LISTEN.get(name) or SERVER.get(name) or CONNECT.get(name)
+        kind = option.kind.upper() if option is not None else "FILE"
+        row = explained.get(name, (name, kind, _PROTOCOL, "As Node's.", ""))
+        scope = Scope.ROUTE if name in _BY_NAME else Scope.LISTENER
+        found[name] = Setting(name, row[1], scope, row[2], row[3], row[4])
+    return found
+
+
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting, _ in _OWN} | _ofNodes()
+"""All settings by their names."""
+
+FLAGS: Final = frozenset(setting.name for setting in SETTINGS.values() if not setting.kind)
+"""Switches that take no value."""
+
+SWITCH_ONLY: Final = frozenset({"config", "test-config"})
+"""Settings that make no sense in the file."""
