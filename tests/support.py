@@ -10,6 +10,7 @@ quietly left out there.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import shutil
 import socket
@@ -33,6 +34,7 @@ __all__ = [
     "makePki",
     "missing",
     "nodeBinary",
+    "requireModule",
     "requireTool",
     "runPython",
     "runTool",
@@ -55,6 +57,14 @@ def requireTool(name: str) -> str:
         return nodeBinary()
     found = shutil.which(name)
     return found if found is not None else missing(name)
+
+
+def requireModule(name: str) -> Any:
+    """A module of the extra `test` or `http2`, or no test: see `missing`."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        missing(name)
 
 
 @functools.cache

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-__all__ = ["TransportCarrier", "takeOver"]
+__all__ = ["TransportCarrier", "addressOf", "takeOver"]
 
 _PARTING = 5.0  # seconds that a transport has to send its last bytes after abort()
 _RESET = struct.pack("ii", 1, 0)
@@ -294,7 +294,7 @@ class TransportCarrier(Carrier):
     @property
     def localAddress(self) -> Address:
         """The own address, where the transport has one of IP."""
-        return {} if self.closed else _addressOf(self._call("getHost"))
+        return {} if self.closed else addressOf(self._call("getHost"))
 
     @property
     def remoteAddress(self) -> Address:
@@ -302,7 +302,7 @@ class TransportCarrier(Carrier):
         if self._peer is None:
             if self.closed:
                 return {}
-            self._peer = _addressOf(self._call("getPeer"))
+            self._peer = addressOf(self._call("getPeer"))
         return self._peer
 
     @property
@@ -355,7 +355,8 @@ def takeOver(transport: Any, reactor: Any = None) -> TransportCarrier:
     return carrier
 
 
-def _addressOf(address: Any) -> Address:
+def addressOf(address: Any) -> Address:
+    """Node's form of an address of Twisted's; empty for what is not TCP."""
     kind = getattr(address, "type", None)
     if kind != "TCP" or not hasattr(address, "port"):
         return {}
