@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 from tests.interop.peers import Peer, digest, payload
 from tests.loopback import until
 from tests.support import Pki, nodeBinary
-from txnodetls import NodeError
+from txnodetls import NodeError, TLSSocket
 from txnodetls.twisted.endpoints import ServerEndpoint
 from txnodetls.twisted.web import HTTPSEndpoints, HTTPSPolicy
 
@@ -97,7 +97,7 @@ async def test_treq_talks_to_node(way: str, pki: Pki) -> None:
             assert told[:3] == ["localhost", "http/1.1", True]
             # Both requests went over one connection, whose client is ours.
             socket = socketIn(pool)
-            assert type(socket).__module__ == "txnodetls.socket"
+            assert isinstance(socket, TLSSocket)
             assert socket.getPeerFinished().hex() == told[3]
             assert (socket.authorized, socket.servername) == (True, "localhost")
         await pool.closeCachedConnections()

@@ -20,6 +20,7 @@ from twisted.web.server import Site
 from tests.interop.peers import Peer, digest, payload
 from tests.loopback import until
 from tests.support import Pki, nodeBinary, requireModule, requireTool, runTool
+from txnodetls import TLSSocket
 from txnodetls.twisted.creators import ClientCreator, ServerCreator
 from txnodetls.twisted.endpoints import ClientEndpoint, ServerEndpoint
 
@@ -130,7 +131,7 @@ async def test_autobahns_websockets_with_node(files: Any, pki: Pki) -> None:
             "closed 1000  true",
         ]
     (socket,) = sockets
-    assert type(socket).__module__ == "txnodetls.socket"
+    assert isinstance(socket, TLSSocket)
     await until(lambda: socket.closed)
     await port.stopListening()
 
