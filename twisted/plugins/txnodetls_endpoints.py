@@ -22,12 +22,12 @@ from zope.interface import implementer
 class _Parser:
     prefix = "nodetls"
 
-    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
+    def parseStreamServer(self, reactor: Any, /, *args: Any, **kwargs: Any) -> Any:
         from txnodetls.twisted.strings import parseServer
 
         return parseServer(reactor, *args, **kwargs)
 
-    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
+    def parseStreamClient(self, reactor: Any, /, *args: Any, **kwargs: Any) -> Any:
         from txnodetls.twisted.strings import parseClient
 
         return parseClient(reactor, *args, **kwargs)

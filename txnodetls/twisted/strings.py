@@ -48,7 +48,7 @@ __all__ = ["parseClient", "parseServer"]
 _PLACES = ("interface", "host", "port", "path", "fd")
 
 
-def parseServer(reactor: Any, *places: str, **texts: str) -> IStreamServerEndpoint:
+def parseServer(reactor: Any, /, *places: str, **texts: str) -> IStreamServerEndpoint:
     """
     The server endpoint of C{nodetls:PORT:NAME=VALUE:…}.
 
@@ -71,7 +71,7 @@ def parseServer(reactor: Any, *places: str, **texts: str) -> IStreamServerEndpoi
         return ServerEndpoint(reactor, options, **fromText(LISTEN, where))
 
 
-def parseClient(reactor: Any, *places: str, **texts: str) -> IStreamClientEndpoint:
+def parseClient(reactor: Any, /, *places: str, **texts: str) -> IStreamClientEndpoint:
     """
     The client endpoint of C{nodetls:HOST:PORT:NAME=VALUE:…}.
 
