@@ -22,12 +22,18 @@ from zope.interface import implementer
 class _Parser:
     prefix = "nodetls"
 
-    def parseStreamServer(self, reactor: Any, /, *args: Any, **kwargs: Any) -> Any:
+    # By position only: a string may hold "reactor=…", which is to be refused like other options.
+
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> Any:
         from txnodetls.twisted.strings import parseServer
 
         return parseServer(reactor, *args, **kwargs)
 
-    def parseStreamClient(self, reactor: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: Any, /, *args: Any, **kwargs: Any
+    ) -> Any:
         from txnodetls.twisted.strings import parseClient
 
         return parseClient(reactor, *args, **kwargs)
