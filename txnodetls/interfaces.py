@@ -84,6 +84,9 @@ class ITLSSocket(Interface):
     def destroy(error: BaseException | None = None) -> Any:
         """Close at once."""
 
+    def whenSecure() -> Awaitable[Any]:
+        """Wait for the end of the handshake, or for the error that prevented it."""
+
 
 class ISessionStore(Interface):
     """

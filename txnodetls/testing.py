@@ -140,11 +140,15 @@ class _Wire(Carrier):
             piece = piece[: self._limit]
         self.bytesRead += len(piece)
         self.ticks.turn(self.owner.carrierData, piece)
-        peer = self.peer
-        if peer.queued and not self.queue:
-            peer.queued = 0
-            peer.ticks.turn(peer.owner.carrierDrained)
+        if self.peer.queued and not self.queue:
+            self.ticks.turn(self.peer.drained)
         return True
+
+    def drained(self) -> None:
+        """All that was written has been taken."""
+        if self.queued:
+            self.queued = 0
+            self.owner.carrierDrained()
 
     def write(self, data: Data) -> None:
         """Queue it at the other end, which takes it when it is delivered."""
@@ -173,6 +177,10 @@ class _Wire(Carrier):
         if not self.closed:
             self.end()
             self._gone(None, self.ticks.nextTick)
+            # What would have come is lost, and nobody waits until it has been read.
+            self.queue.clear()
+            if self.peer.queued:
+                self.ticks.nextTick(self.peer.drained)
 
     def pause(self) -> None:
         """Deliver nothing for now."""

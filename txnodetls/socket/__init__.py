@@ -3,6 +3,7 @@ C{TLSSocket}: the stream that applications see, and what each role adds to it.
 
     tlssocket   one engine on one carrier, with Node's stream in front
     settings    what the application sets on it
+    waiting     what it can be awaited for
     roles       what a client adds to it, and a server
 """
 

@@ -54,6 +54,7 @@ from txnodetls.renegotiation import Renegotiating, Renegotiations
 from txnodetls.sessions.named import nameSession
 from txnodetls.socket.roles import ConnectingAlone, Handler, ServingAlone
 from txnodetls.socket.settings import Settings
+from txnodetls.socket.waiting import Waiting
 from txnodetls.tracing import Tracing, toStandardError
 
 __all__ = ["MAX_EARLY_WRITES", "TLSSocket"]
@@ -72,7 +73,7 @@ _TURN_SHARE: Final = 1024 * 1024
 MAX_EARLY_WRITES: Final = 64 * 1024 * 1024
 
 
-class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Socket):
+class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
     """
     A TLS connection, as Node's duplex stream.
 
