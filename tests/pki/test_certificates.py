@@ -239,6 +239,24 @@ def test_a_name_with_a_value_that_is_no_string_is_left_out(tag: int, octets: byt
     assert "issuer" in found
 
 
+def test_a_sequence_of_the_same_may_be_primitive() -> None:
+    """OpenSSL reads such a name, so a handshake brings it here."""
+    plain = name([(COMMON_NAME, text("x"))])
+    primitive = b"\x10" + plain[1:2] + b"\x11" + plain[3:]
+    found = certificateObject(
+        certificate(extension("2.5.29.17", b"\x10\x03\x82\x01a"), subject=primitive)
+    )
+    assert found["subject"] == {"CN": "x"}
+    assert found["subjectaltname"] == "DNS:a"
+
+
+@pytest.mark.parametrize("value", [text("abc", 0x1E), text(b"\x09\0", 0x03), text("1", 0x18)])
+def test_an_alternative_name_that_lies_about_a_type_breaks_the_whole(value: bytes) -> None:
+    """Even where nobody would look at it."""
+    found = certificateObject(certificate(altName(ia5(0x82, "a"), other("1.2.3", value))))
+    assert "subjectaltname" not in found
+
+
 def test_an_unknown_type_shows_as_numbers() -> None:
     subject = name([("1.2.3.4", text("v"))], [("2.5.4.97", text("w"))])
     assert certificateObject(certificate(subject=subject))["subject"] == {

@@ -313,6 +313,14 @@ def test_a_host_is_compared_in_its_ascii_spelling(host: str) -> None:
     assert not fits(f"x.{host}", named("DNS:a.test"))
 
 
+@pytest.mark.parametrize("pattern", ["x*.a.test", "*va.a.test", "xn*.a.test", "xn--b*.a.test"])
+def test_a_part_of_a_label_never_stands_for_punycode(pattern: str) -> None:
+    """CVE-2023-28321 of curl; stricter than Node."""
+    assert not fits("bücher.a.test", named(f"DNS:{pattern}"))
+    assert not fits("XN--bcher-kva.a.test", common(pattern))
+    assert fits("bücher.a.test", named("DNS:*.a.test"))
+
+
 def test_a_hidden_dot_does_not_fit_a_wildcard() -> None:
     """CVE-2026-48618: one label to a program, two to the resolver."""
     assert not fits("evil。b.a.test", named("DNS:*.a.test"))

@@ -120,6 +120,8 @@ def test_what_is_broken_is_none() -> None:
         (name([(COMMON_NAME, text("a\nb\0c\x7f"))]), "CN=a\\0Ab\\00c\\7F"),
         (name([(COMMON_NAME, text("é漢😀"))]), "CN=é漢😀"),
         (name([(COMMON_NAME, text(b"\xe9", 0x14))]), "CN=é"),
+        (name([(COMMON_NAME, text(b"\x01\x43", 0x03))]), "CN=B"),
+        (name([(COMMON_NAME, sequence(b"\x01\x02"))]), "CN=0\\02\\01\\02"),
         (
             name([(COMMON_NAME, text("a")), ("2.5.4.10", text("b"))], [("1.2.3", text("c"))]),
             "CN=a + O=b\n1.2.3=c",
@@ -128,6 +130,21 @@ def test_what_is_broken_is_none() -> None:
 )
 def test_a_name_is_shown_a_line_for_each_set(subject: bytes, shown: str) -> None:
     assert X509Certificate(certificate(subject=subject)).subject == shown
+
+
+@pytest.mark.parametrize(
+    ("tag", "octets"),
+    [
+        (der.UTC_TIME, b"200230000000Z"),
+        (der.GENERALIZED_TIME, b"20230229120000Z"),
+        (der.GENERALIZED_TIME, b"00000101000000Z"),
+    ],
+)
+def test_a_time_that_makes_no_sense_is_no_moment(tag: int, octets: bytes) -> None:
+    """Node makes another moment of it."""
+    found = X509Certificate(certificate(notAfter=text(octets, tag)))
+    assert found.validToDate is None
+    assert found.validFromDate is not None
 
 
 # ---- making one
@@ -287,6 +304,23 @@ def test_a_signature_of_rsa_pss_is_verified(salt: Any) -> None:
     assert found.signatureAlgorithm == "rsassaPss"
     assert found.verify(key.public_key())
     assert not found.verify(rsa.generate_private_key(65537, 1024).public_key())
+
+
+def test_the_key_of_an_rsa_pss_certificate_is_one_of_rsa() -> None:
+    """cryptography has no other; Node's remembers what it is restricted to."""
+    key = rsa.generate_private_key(65537, 1024)
+    algorithm, numbers = der.children(der.only(_encodedKey(key)))
+    pss = sequence(sequence(oid("1.2.840.113549.1.1.10")), numbers.encoding)
+    found = X509Certificate(certificate(key=pss))
+    assert algorithm.encoding not in found.raw
+    assert found.publicKey == key.public_key()
+    assert found.checkPrivateKey(key)
+
+
+def _encodedKey(key: Any) -> bytes:
+    return key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def test_a_certificate_that_was_changed_is_not_verified() -> None:
@@ -468,6 +502,25 @@ def test_names_that_cannot_be_read_silence_the_common_name() -> None:
     assert found.checkHost("cn.test") is None
 
 
+def test_names_that_stand_there_twice_silence_the_common_name() -> None:
+    """Stricter than Node, as above; the text is that of the first, as in Node."""
+    names = altName(ia5(0x82, "a.test")), altName(ia5(0x82, "b.test"))
+    found = X509Certificate(certificate(*names, subject=simpleName("cn.test")))
+    for host in ("a.test", "b.test", "cn.test"):
+        assert found.checkHost(host) is None
+    assert found.subjectAltName == "DNS:a.test"
+
+
+def test_a_common_name_that_is_no_string_is_an_error() -> None:
+    for kind, check in ((COMMON_NAME, "checkHost"), ("1.2.840.113549.1.9.1", "checkEmail")):
+        subject = name([(kind, text(b"\0abc", 0x03))])
+        found = X509Certificate(certificate(subject=subject))
+        with pytest.raises(NodeError) as caught:
+            getattr(found, check)("a.test")
+        assert caught.value.code == "ERR_CRYPTO_OPERATION_FAILED"
+        assert getattr(found, check)("a.test", subject="never") is None
+
+
 def test_a_name_with_nul_fits_no_host() -> None:
     found = withNames("good.test\0.evil.test")
     assert found.checkHost("good.test") is None
@@ -499,6 +552,14 @@ def test_mail_addresses(email: str, expected: bool) -> None:
         certificate(altName(ia5(0x81, "User@a.test"), MAILBOX), subject=subject)
     )
     assert found.checkEmail(email) == (email if expected else None)
+
+
+def test_behind_a_mailbox_addresses_are_latin() -> None:
+    octets = "é@a.test".encode()
+    before = X509Certificate(certificate(altName(ia5(0x81, octets), MAILBOX)))
+    behind = X509Certificate(certificate(altName(MAILBOX, ia5(0x81, octets))))
+    assert before.checkEmail("é@a.test") == "é@a.test"
+    assert behind.checkEmail("é@a.test") is None
 
 
 def test_without_mail_addresses_the_subject_counts() -> None:

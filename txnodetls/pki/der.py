@@ -30,7 +30,9 @@ __all__ = [
     "OBJECT",
     "OCTET_STRING",
     "SEQUENCE",
+    "SEQUENCE_OF",
     "SET",
+    "SET_OF",
     "UTC_TIME",
     "bits",
     "boolean",
@@ -53,6 +55,9 @@ UTC_TIME = 0x17
 GENERALIZED_TIME = 0x18
 SEQUENCE = 0x30
 SET = 0x31
+#: A sequence or a set of any number of the same; of these OpenSSL takes the primitive form, too.
+SEQUENCE_OF = (SEQUENCE, 0x10)
+SET_OF = (SET, 0x11)
 
 _CONSTRUCTED = 0x20
 _LONG_TAG = 0x1F

@@ -87,8 +87,8 @@ class Fields:
             raise der.malformed("field missing")
         self._serial = der.expect(parts[0], der.INTEGER)
         self.innerAlgorithm = der.expect(parts[1], der.SEQUENCE)
-        self._issuer = der.expect(parts[2], der.SEQUENCE)
-        self._subject = der.expect(parts[4], der.SEQUENCE)
+        self._issuer = der.expect(parts[2], *der.SEQUENCE_OF)
+        self._subject = der.expect(parts[4], *der.SEQUENCE_OF)
         self.key = der.expect(parts[5], der.SEQUENCE)
         times = [*der.children(der.expect(parts[3], der.SEQUENCE)), None, None]
         self.notBefore = der.expect(times[0], *_TIMES)
@@ -140,6 +140,15 @@ class Fields:
         """
         found = self.extensions.get(_ALT_NAME)
         return None if found is None else readGeneralNames(found.value)
+
+    @property
+    def soleAltNames(self) -> list[GeneralName] | None:
+        """
+        The same, where only one extension says so: with two, neither counts for OpenSSL.
+
+        @raise NodeError: the extension is broken, or there are two.
+        """
+        return None if self._sole(_ALT_NAME) is None else self.altNames
 
     @cached_property
     def extendedUsages(self) -> list[str] | None:
@@ -251,7 +260,7 @@ def _string(value: bytes) -> der.Element:
 def _readExtensions(wrapped: list[der.Element]) -> dict[str, Extension]:
     found: dict[str, Extension] = {}
     for wrapper in wrapped:
-        for each in der.children(der.only(wrapper.value, der.SEQUENCE)):
+        for each in der.children(der.only(wrapper.value, *der.SEQUENCE_OF)):
             parts = list(der.children(der.expect(each, der.SEQUENCE)))
             critical = len(parts) == 3 and der.boolean(der.expect(parts.pop(1), der.BOOLEAN))
             if len(parts) != 2:

@@ -26,9 +26,10 @@ lets a wildcard stand for a part of a label (C{f*.example.com}) and falls back
 on the common name, which service-identity does not, and the verdict is to be
 Node's.
 
-In two things this is not Node 24.19.  An IPv6 address can match: from 24.17 on, no IPv6 host
-ever did (nodejs/node#64144, corrected since).  And a host with a character that no host has
-(C{/}, C{?}, a line end) fits nothing, where Node leaves off what follows.
+In three things this is not Node 24.19.  An IPv6 address can match: from 24.17 on, no IPv6 host
+ever did (nodejs/node#64144, corrected since).  A host with a character that no host has
+(C{/}, C{?}, a line end) fits nothing, where Node leaves off what follows.  And C{x*.example.com}
+does not fit C{xn--bcher-kva.example.com}, whose first letter is no x.
 
 Source: https://nodejs.org/api/tls.html#tlscheckserveridentityhostname-cert;
 RFC 6125, 6.4; RFC 2818, 3.1.
@@ -178,7 +179,7 @@ def _fits(host: list[str], pattern: str) -> bool:
     Whether a name of the certificate, which may have a wildcard, fits the labels of a host.
 
     One wildcard, in the leftmost of three labels or more, for a whole label or a part of
-    one, and in no internationalized label.
+    one.  It is in no internationalized label, and stands for no part of one.
     """
     labels = _labels(pattern)
     if len(labels) != len(host) or "" in labels or _UNFIT.search("".join(labels)):
@@ -190,5 +191,7 @@ def _fits(host: list[str], pattern: str) -> bool:
         return wild == own
     if wild.count("*") > 1 or len(labels) <= 2:
         return False
+    if wild != "*" and own.startswith("xn--"):
+        return False  # Of a label in punycode, a part stands for nothing (CVE-2023-28321 of curl).
     prefix, suffix = wild.split("*")
     return len(prefix) + len(suffix) <= len(own) and own.startswith(prefix) and own.endswith(suffix)

@@ -8,8 +8,8 @@ as octets, never at their text, so nothing needs escaping.
 
 Where a certificate has an alternative name of the wanted kind, its subject
 does not count, unless asked for.  In one place these rules are stricter than
-OpenSSL's: alternative names that cannot be read are no match and never send
-the search to the subject.
+OpenSSL's: alternative names that cannot be read, or that stand there twice,
+are no match and never send the search to the subject.
 
 Source: RFC 6125; OpenSSL, C{X509_check_host(3)}.
 """
@@ -20,7 +20,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from enum import Flag, auto
 
-from txnodetls.errors import NodeError, NodeTypeError
+from txnodetls.errors import Blame, NodeError, NodeTypeError
 from txnodetls.pki import der
 from txnodetls.pki.fields import Fields
 
@@ -58,6 +58,7 @@ def matchHost(fields: Fields, host: str, how: Match = Match.NORMAL) -> bytes | N
     A host that begins with a dot stands for every host below it.
 
     @raise NodeTypeError: there is a NUL in the host: C{ERR_INVALID_ARG_VALUE}.
+    @raise NodeError: a common name that counts is no string: C{ERR_CRYPTO_OPERATION_FAILED}.
     """
     wanted = _octets(host)
 
@@ -72,6 +73,7 @@ def matchEmail(fields: Fields, email: str, how: Match = Match.NORMAL) -> bool:
     Whether the certificate is good for a mail address.
 
     @raise NodeTypeError: there is a NUL in it: C{ERR_INVALID_ARG_VALUE}.
+    @raise NodeError: an address that counts is no string: C{ERR_CRYPTO_OPERATION_FAILED}.
     """
     wanted = _octets(email)
     return _search(fields, _EMAIL, wanted, _equalEmail, how, _EMAIL_ADDRESS) is not None
@@ -107,18 +109,25 @@ def _invalidName() -> NodeTypeError:
 
 
 def _alternatives(fields: Fields, kind: int) -> Iterator[bytes]:
-    """The alternative names of a kind; a mailbox may also come as an "other name"."""
+    """
+    The alternative names of a kind; a mailbox may also come as an "other name".
+
+    Behind such a one, OpenSSL takes the octets of addresses for Latin-1, and before it as they
+    are.  An address should be of ASCII, and it is all the same.
+    """
     try:
-        names = fields.altNames or ()
+        names = fields.soleAltNames or ()
     except NodeError:
         yield b""  # Unreadable: something is there, and fits nothing.
         return
+    latin = False
     for name in names:
         if name.kind == kind:
-            yield name.value
+            yield name.value.decode("latin-1").encode() if latin else name.value
         elif kind == _EMAIL and name.otherType == _UTF8_MAILBOX:
             mailbox = name.otherValue
             if mailbox is not None and mailbox.tag & ~0x20 == _UTF8:
+                latin = True
                 yield der.content(mailbox)
 
 
@@ -140,7 +149,7 @@ def _search(
         if attribute.type == subjectType:
             text = attribute.text()
             if text is None:
-                return None  # OpenSSL fails here; what follows does not count.
+                raise NodeError("Operation failed", "ERR_CRYPTO_OPERATION_FAILED", blame=Blame.PEER)
             if text and equal(text.encode(), wanted):
                 return text.encode()
     return None

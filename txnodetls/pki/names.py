@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from txnodetls.pki import der
 from txnodetls.pki.objects import SHORT_NAMES, dotted
+from txnodetls.pki.values import checkValue
 
 __all__ = ["Attribute", "Name", "canonicalName", "lines", "oneLine", "readName", "toObject"]
 
@@ -90,15 +91,15 @@ def readName(encoded: der.Element) -> Name:
 
     @raise NodeError: the encoding is broken, or a string in it.
     """
-    der.expect(encoded, der.SEQUENCE)
+    der.expect(encoded, *der.SEQUENCE_OF)
     attributes: list[Attribute] = []
     for group, members in enumerate(der.children(encoded)):
-        for member in der.children(der.expect(members, der.SET)):
+        for member in der.children(der.expect(members, *der.SET_OF)):
             kind, value, *rest = (*der.children(der.expect(member, der.SEQUENCE)), None, None)
             if value is None or rest[0] is not None:
                 raise der.malformed("sequence length mismatch")
             attribute = Attribute(group, dotted(der.expect(kind, der.OBJECT).value), value)
-            der.expect(value, *_VALUES)
+            checkValue(der.expect(value, *_VALUES))
             if value.tag & ~0x20 in _CANONICAL and attribute.text() is None:
                 raise der.malformed("invalid string")
             attributes.append(attribute)
@@ -194,7 +195,16 @@ def _decode(octets: bytes, width: int) -> str | None:
 def _shown(attribute: Attribute) -> str:
     """The value as text, whatever it is: what is no string reads as Latin-1."""
     text = attribute.text()
-    return der.content(attribute.value).decode("latin-1") if text is None else text
+    if text is not None:
+        return text
+    value = attribute.value
+    if value.tag == der.SEQUENCE:
+        octets = value.encoding  # OpenSSL keeps the whole of it
+    elif value.tag & ~0x20 == der.BIT_STRING:
+        octets = der.bits(value)
+    else:
+        octets = der.content(value)
+    return octets.decode("latin-1")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -100,9 +100,9 @@ def _whole(shape: _Shape, *tags: int) -> Callable[[bytes], object]:
 
 #: Extension to what raises L{NodeError} if its value has not the right shape.
 SHAPES: dict[str, Callable[[bytes], object]] = {
-    "2.5.29.17": _whole(_generalNames, der.SEQUENCE),
+    "2.5.29.17": _whole(_generalNames, *der.SEQUENCE_OF),
     "2.5.29.30": _whole(_constraints, der.SEQUENCE),
-    "2.5.29.31": _whole(_points, der.SEQUENCE),
+    "2.5.29.31": _whole(_points, *der.SEQUENCE_OF),
     "1.3.6.1.5.5.7.1.14": _whole(_proxy, der.SEQUENCE),
     "2.16.840.1.113730.1.1": _whole(der.bits, der.BIT_STRING, der.BIT_STRING | 0x20),
 }

@@ -242,6 +242,8 @@ class X509Certificate:
             True), C{multiLabelWildcards}, C{singleLabelSubdomains} (both False).
 
         @raise NodeTypeError: a value of the wrong type, or a NUL in the name.
+        @raise NodeError: the subject counts, and what it has is no string:
+            C{ERR_CRYPTO_OPERATION_FAILED}.
         """
         _needString("name", name)
         found = matchHost(self._fields, name, _flags(options, more))
@@ -256,6 +258,7 @@ class X509Certificate:
         @param options: C{subject}, as for C{checkHost}.
 
         @raise NodeTypeError: a value of the wrong type, or a NUL in the address.
+        @raise NodeError: as for C{checkHost}.
         """
         _needString("email", email)
         return email if matchEmail(self._fields, email, _flags(options, more)) else None

@@ -23,6 +23,7 @@ from txnodetls.errors import NodeError
 from txnodetls.pki import der
 from txnodetls.pki.names import Name, oneLine, readName
 from txnodetls.pki.objects import ACCESS_METHODS, dotted
+from txnodetls.pki.values import checkValue
 
 __all__ = [
     "GeneralName",
@@ -96,7 +97,7 @@ def readGeneralNames(extension: bytes) -> list[GeneralName]:
 
     @raise NodeError: it is broken, in any of its parts.
     """
-    return [readGeneralName(each) for each in der.children(der.only(extension, der.SEQUENCE))]
+    return [readGeneralName(each) for each in der.children(der.only(extension, *der.SEQUENCE_OF))]
 
 
 def readGeneralName(found: der.Element) -> GeneralName:
@@ -117,7 +118,9 @@ def readGeneralName(found: der.Element) -> GeneralName:
         if wrapped is None or rest[0] is not None or wrapped.tag != 0xA0:
             raise der.malformed("sequence length mismatch")
         numbers = dotted(der.expect(identifier, der.OBJECT).value)
-        return GeneralName(kind, b"", otherType=numbers, otherValue=_single(wrapped))
+        value = _single(wrapped)
+        checkValue(value)
+        return GeneralName(kind, b"", otherType=numbers, otherValue=value)
     if kind == _EDI:
         _checkParty(found)
     if kind in _UNSUPPORTED:
@@ -137,7 +140,7 @@ def accessText(extension: bytes) -> str:
     @raise NodeError: it is broken, in any of its parts.
     """
     found: list[str] = []
-    for entry in der.children(der.only(extension, der.SEQUENCE)):
+    for entry in der.children(der.only(extension, *der.SEQUENCE_OF)):
         method, location, *rest = (*der.children(der.expect(entry, der.SEQUENCE)), None, None)
         if location is None or rest[0] is not None:
             raise der.malformed("sequence length mismatch")
@@ -167,7 +170,7 @@ def usageList(extension: bytes) -> list[str]:
     """
     return [
         dotted(der.expect(each, der.OBJECT).value)[:_OBJECT_LENGTH]
-        for each in der.children(der.only(extension, der.SEQUENCE))
+        for each in der.children(der.only(extension, *der.SEQUENCE_OF))
     ]
 
 
