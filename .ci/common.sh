@@ -3,6 +3,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 export CI=true PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
+# Where tests leave what is to be looked at: a browser's screenshot.
+export TXNODETLS_ARTEFACTS=$root/build/artefacts
 unset PYTHONPATH PYTHONWARNINGS NODE_OPTIONS NODE_EXTRA_CA_CERTS SSLKEYLOGFILE
 
 work=$(mktemp -d)
@@ -60,11 +62,11 @@ readme_command() {
 
 # Programs that the tests talk to; what is missing is installed where that is possible.
 tools() {
-  local missing=() pair
-  for pair in openssl:openssl curl:curl redis-server:redis-server memcached:memcached; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  local wanted=(openssl curl redis-server memcached chromium) missing=() each
+  for each in "${wanted[@]}"; do
+    command -v "$each" >/dev/null || missing+=("$each")
   done
-  [ ${#missing[@]} -gt 0 ] || { echo "openssl, curl, redis-server, memcached: present"; return; }
+  [ ${#missing[@]} -gt 0 ] || { echo "${wanted[*]}: present"; return; }
   echo "installing: ${missing[*]}"
   local sudo=
   [ "$(id -u)" = 0 ] || sudo="sudo -n"

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
@@ -94,6 +94,7 @@ class Server(EventEmitter):
         self.dropMaxConnection = False
         self._connections = 0
         self._port: Any = None  # an IListeningPort
+        self._portClosed: Deferred[Any] = succeed(None)  # fires when the last one is closed
         self._opening = False  # it is coming, but not yet there
         self._stopListeningTo: Callable[[], object] | None = None  # an abort signal
         if connectionListener is not None:
@@ -295,7 +296,7 @@ class Server(EventEmitter):
         if forget is not None:
             forget()
         if port is not None:
-            _close(port)
+            self._portClosed = _close(port)
         self._closeIfDone()
         return self
 
@@ -422,10 +423,10 @@ def _listenArguments(
     return options, callback
 
 
-def _close(port: Any) -> None:
-    stopped = port.stopListening()
-    if isinstance(stopped, Deferred):
-        stopped.addErrback(lambda failure: _log.failure("closing a port failed", failure))
+def _close(port: Any) -> Deferred[Any]:
+    stopped: Deferred[Any] = maybeDeferred(port.stopListening)
+    stopped.addErrback(lambda failure: _log.failure("closing a port failed", failure))
+    return stopped
 
 
 def _ends(carrier: Carrier) -> dict[str, Any]:

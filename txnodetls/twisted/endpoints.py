@@ -19,10 +19,12 @@ never: like Node's C{https}, and unlike its C{tls.connect}.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import (
     CannotListenError,
     ConnectError,
@@ -34,6 +36,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -55,7 +58,7 @@ from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.twisted.adapter import ProtocolAdapter, protocolsOf
-from txnodetls.twisted.reporting import handshakeFailed
+from txnodetls.twisted.reporting import escaped, handshakeFailed, joined
 from txnodetls.twisted.transport import addressOf
 from txnodetls.twisted.upgrade import nameless
 
@@ -186,6 +189,7 @@ class _Port:
         def listening() -> None:
             server.removeListener("error", failed)
             self._address = addressOf(server.address())
+            log.info("{what} starting on {where}", what=self._what(), where=_shown(self._address))
             self._factory.doStart()
             started.callback(self)
 
@@ -212,19 +216,40 @@ class _Port:
         cannot.__cause__ = error
         return Failure(cannot)
 
+    def _what(self) -> str:
+        """The factory's name in the log, as Twisted's ports have it."""
+        factory = self._factory
+        prefix = factory.logPrefix() if ILoggingContext.providedBy(factory) else ""
+        return f"{prefix or type(factory).__name__} (nodetls)"
+
     def startListening(self) -> None:
         """Nothing to do: a port listens from the start."""
 
     def stopListening(self) -> Deferred[None]:
-        """Accept no more; connections that are open go on."""
-        if self.tlsServer.listening:
-            self.tlsServer.close()
+        """
+        Accept no more; connections that are open go on.
+
+        @return: fires when the port is closed.
+        """
+        stopped: Deferred[None] = Deferred()
+        server = self.tlsServer
+        if server.listening:
+            server.close()
+            log.info("{what} on {where} closed", what=self._what(), where=_shown(self._address))
             self._factory.doStop()
-        return succeed(None)
+        server._portClosed.addBoth(lambda _: stopped.callback(None))
+        return stopped
 
     def getHost(self) -> Any:
         """The address it listens on, or did."""
         return self._address
+
+
+def _shown(address: Any) -> str:
+    """An address in a line of the log."""
+    if isinstance(address, UNIXAddress):
+        return escaped(os.fsdecode(address.name or b""))
+    return joined(address.host, address.port)
 
 
 def connectFailure(error: BaseException) -> Failure:
