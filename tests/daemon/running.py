@@ -67,6 +67,27 @@ class Twistd:
         assert match is not None, f"no {pattern!r} in:\n{self.output[since:]}"
         return match
 
+    def ports(self, count: int = 1) -> list[int]:
+        """The ports that it listens on, in the order of the log."""
+        found = self.waitForAll(r"listening on 127\.0\.0\.1:(\d+)", count)
+        return [int(number) for number in found]
+
+    def waitForAll(self, pattern: str, count: int, timeout: float = 60) -> list[str]:
+        """As many matches of a pattern in what it prints, or more."""
+        sought = re.compile(pattern)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(sought.findall(self.output)) >= count or not self._reader.is_alive(),
+                timeout,
+            )
+        found = sought.findall(self.output)
+        assert len(found) >= count, f"{len(found)} times {pattern!r} in:\n{self.output}"
+        return found
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
     def peakMemory(self) -> int:
         """Its VmHWM so far, in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -40,16 +40,21 @@ def test_directories_are_kept_too(tmp_path: Path) -> None:
         Files({}).names(str(tmp_path))
 
 
-def test_a_change_is_seen(tmp_path: Path) -> None:
+def test_a_change_is_seen_even_if_it_came_right_after_the_reading(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one")
     files = Files()
     files.read(str(path))
-    files.names(str(tmp_path))
-    before = files.state()
-    assert files.state() == before
+    assert files.statesNow() == files.readStates()
     path.write_bytes(b"three")
-    changed = files.state()
-    assert changed != before
+    assert files.statesNow() != files.readStates()
     path.unlink()
-    assert files.state()[str(path)] is None
+    assert files.statesNow() == {str(path): None}
+
+
+def test_a_throwaway_certificate_is_made_once() -> None:
+    files = Files()
+    pair = files.throwaway(("localhost",))
+    assert files.throwaway(("localhost",)) == pair
+    assert files.afresh().throwaway(("localhost",)) == pair
+    assert files.throwaway(("elsewhere",)) != pair

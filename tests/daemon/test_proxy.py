@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.support import eventually
-from txnodetls.daemon.proxy import ProxyFactory
+from txnodetls.daemon.proxy import Backend, Front
+from txnodetls.daemon.records import Reason, Record
 
 
 @implementer(interfaces.IHalfCloseableProtocol)
@@ -52,7 +53,7 @@ class Recorder(protocol.Protocol):
         self.transport.abortConnection()
 
 
-class Backend(protocol.Factory):
+class Behind(protocol.Factory):
     noisy = False
 
     def __init__(self) -> None:
@@ -63,15 +64,18 @@ class Backend(protocol.Factory):
         return self.made[-1]
 
 
-class Watched(ProxyFactory):
+class Watched(protocol.Factory):
     """The proxy, which lets one look at the fronts it made."""
 
-    def __init__(self, endpoint: Any) -> None:
-        super().__init__(endpoint)
-        self.made: list[Any] = []
+    noisy = False
+
+    def __init__(self, endpoint: Any, timeout: float = 0, header: Any = None) -> None:
+        self.backend = Backend(endpoint, timeout, header)
+        self.made: list[Front] = []
 
     def buildProtocol(self, addr: Any) -> protocol.Protocol:
-        self.made.append(super().buildProtocol(addr))
+        record = Record("test", (addr.host, addr.port), None, 0.0)
+        self.made.append(Front(record, self.backend, reactor))
         return self.made[-1]
 
 
@@ -97,7 +101,7 @@ class Pair:
     @classmethod
     async def make(cls) -> Pair:
         pair = cls()
-        backend = Backend()
+        backend = Behind()
         backendPort = await listen(backend)
         target = TCP4ClientEndpoint(reactor, "127.0.0.1", backendPort.getHost().port)
         pair.factory = Watched(target)
@@ -197,13 +201,16 @@ async def test_a_reset_by_the_backend_is_no_clean_end_for_the_client(pair: Pair)
 
 @pytest_twisted.ensureDeferred
 async def test_without_a_backend_the_client_is_cut_off() -> None:
-    unreachable = await listen(Backend())
+    unreachable = await listen(Behind())
     number = unreachable.getHost().port
     await unreachable.stopListening()
-    front = await listen(ProxyFactory(TCP4ClientEndpoint(reactor, "127.0.0.1", number)))
+    front = await listen(Watched(TCP4ClientEndpoint(reactor, "127.0.0.1", number)))
     client = await dial(front, Recorder())
     await eventually(lambda: client.lost)
     assert not client.readEnded
+    record = front.factory.made[0].record
+    assert record.reason is Reason.BACKEND
+    assert "refused" in record.error
     await front.stopListening()
 
 
@@ -234,6 +241,68 @@ async def test_a_client_that_is_cut_off_while_connecting_cancels_the_connecting(
     await eventually(lambda: client.lost)
     assert endpoint.cancelled == 1
     await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_that_takes_too_long_is_given_up() -> None:
+    endpoint = Never()
+    factory = Watched(endpoint, timeout=0.05)
+    port = await listen(factory)
+    client = await dial(port, Recorder())
+    await eventually(lambda: client.lost)
+    record = factory.made[0].record
+    assert (record.reason, record.code) == (Reason.BACKEND, "TimeoutError")
+    assert endpoint.cancelled == 1
+    await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_header_goes_to_the_backend_first() -> None:
+    behind = Behind()
+    port = await listen(behind)
+    target = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+    factory = Watched(target, header=lambda record: f"from {record.peer[1]};".encode())
+    front = await listen(factory)
+    client = await dial(front, Recorder())
+    client.transport.write(b"question")
+    number = client.transport.getHost().port
+    await eventually(lambda: behind.made and b"question" in behind.made[0].received)
+    assert behind.made[0].received == b"from %d;question" % number
+    client.transport.loseConnection()
+    await eventually(lambda: behind.made[0].readEnded)
+    behind.made[0].transport.loseConnection()
+    await eventually(lambda: client.lost)
+    await front.stopListening()
+    await port.stopListening()
+
+
+@withPair
+async def test_what_was_passed_and_why_it_ended_is_known(pair: Pair) -> None:
+    front = pair.factory.made[0]
+    pair.client.transport.write(b"question")
+    pair.backend.transport.write(b"an answer")
+    await eventually(lambda: front.count() == (8, 9))
+    pair.client.transport.loseWriteConnection()
+    await eventually(lambda: front.halfClosed)
+    pair.backend.transport.loseConnection()
+    await eventually(lambda: pair.client.readEnded and not front.transport.connected)
+    assert front.record.reason is Reason.DONE
+
+
+@withPair
+async def test_a_reset_is_told_as_the_reason(pair: Pair) -> None:
+    pair.client.reset()
+    front = pair.factory.made[0]
+    await eventually(lambda: front.record.reason)
+    assert front.record.reason is Reason.RESET
+
+
+@withPair
+async def test_it_can_be_closed_from_here(pair: Pair) -> None:
+    pair.backend.transport.write(b"so far")
+    await eventually(lambda: pair.client.received == b"so far")
+    pair.factory.made[0].close()
+    await eventually(lambda: pair.client.readEnded and pair.backend.readEnded)
 
 
 @withPair

@@ -5,6 +5,7 @@ The command line of C{twistd nodetls}.
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Any, NoReturn
 
 from twisted.python import usage
@@ -61,6 +62,11 @@ class Options(usage.Options):
             name: "yes" if name in FLAGS else value for name, value in self.items() if value
         }
         self.config = readConfig(self.switches)
+        if self["test-config"]:
+            for listener in self.config.listeners:
+                sys.stdout.write(f"{listener.name}: {listener.serving}\n")
+            sys.stdout.write("the configuration is good\n")
+            raise SystemExit(0)
 
     def getUsage(self, width: int | None = None) -> str:
         """The manual page."""

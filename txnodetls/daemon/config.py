@@ -18,14 +18,17 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.daemon.files import Files
 from txnodetls.daemon.settings import (
+    DEFAULTS,
     HANDSHAKE_TIMEOUT,
     INTERFACE,
     NODE_SWITCHES,
@@ -48,7 +51,6 @@ from txnodetls.options import (
     fromText,
     readOptions,
 )
-from txnodetls.pki.throwaway import throwawayCertificate
 from txnodetls.server import Server
 from txnodetls.twisted.blame import wrongText
 
@@ -69,6 +71,8 @@ class Mode(enum.Enum):
 
     ECHO = "echo"
     TERMINATE = "proxy"
+    ORIGINATE = "originate"
+    STATIC = "static"
 
 
 _MODES: Final = tuple(mode.value for mode in Mode)
@@ -81,17 +85,25 @@ class Serving:
 
     @ivar target: the value of the setting that is the mode's: an endpoint, say.
     @ivar own: the daemon's own settings.
+    @ivar place: of originate: host and port, or the string of an endpoint.
+    @ivar options: of originate: those of C{connect}, with C{secureContext} made.
     """
 
     mode: Mode
     target: str
     own: Options
+    place: tuple[str, int] | str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """In a few words, for the log."""
-        if self.mode is Mode.ECHO:
-            return "echo"
-        return f"{self.mode.value} to {self.target}"
+        words = {
+            Mode.ECHO: "echo",
+            Mode.TERMINATE: f"proxy to {self.target}",
+            Mode.ORIGINATE: f"plain, TLS to {self.target}",
+            Mode.STATIC: f"files of {self.target}",
+        }
+        return words[self.mode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +183,9 @@ def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Confi
             named = NAME if len(levels) < 2 else f"listener{number}"
             if file is not None:
                 level = _inherited(level, file)
-            listeners.append(_listener(_inherited(given, level), named, file is not None, own))
+            listeners.append(
+                _listener(_inherited(given, level), named, file is not None, own, files)
+            )
     _checkApart(listeners, levels)
     return Config(tuple(listeners), own, files)
 
@@ -256,7 +270,7 @@ def _values(table: OptionTable, level: Level, names: Iterable[str]) -> dict[str,
 def _process(level: Level) -> Options:
     """The settings of the whole process."""
     names = [name for name in level.values if name in OWN and SETTINGS[name].scope is Scope.PROCESS]
-    return Options(OWN, _values(OWN, level, names))
+    return Options(OWN, DEFAULTS | _values(OWN, level, names))
 
 
 def _versions(own: Options) -> dict[str, str]:
@@ -283,22 +297,60 @@ def _versions(own: Options) -> dict[str, str]:
 # -- listeners
 
 
-def _listener(level: Level, name: str, inFile: bool, process: Options) -> ListenerConfig:
+def _listener(
+    level: Level, name: str, inFile: bool, process: Options, files: Files
+) -> ListenerConfig:
     own = _own(level)
     name = own.get("name") or name
     serving = _serving(level, own, inFile)
     where = _where(level, own)
-    names = [each for each in level.values if each not in OWN and each not in _LISTENING]
-    for each in names:
-        if each not in SERVER and each not in SERVER.files:
-            raise level.error(each, "has a meaning with originate only")
-    options = _values(SERVER, level, names)
+    table = CONNECT if serving.mode is Mode.ORIGINATE else SERVER
+    options = _values(table, level, _ofTable(table, level))
     if process.get("trace-tls"):
         options.setdefault("enableTrace", True)
-    throwaway = _complete(level, options, process, where.get("host"))
+    if serving.mode is Mode.ORIGINATE:
+        serving = _originating(level, serving, options, process)
+        return ListenerConfig(name, where, {}, serving, (), None, level)
+    throwaway = _complete(level, options, process, where.get("host"), files)
     options["secureContext"] = _context(level, options, name)
     _tryServer(level, options)
     return ListenerConfig(name, where, options, serving, (), throwaway, level)
+
+
+def _ofTable(table: OptionTable, level: Level) -> list[str]:
+    """The names of Node's options in a level, all of which are to be in this table."""
+    names = [each for each in level.values if each not in OWN and each not in _LISTENING]
+    for each in names:
+        if each not in table and each not in table.files:
+            with_ = "has a meaning with originate only"
+            without = "has no meaning with originate"
+            raise level.error(each, with_ if table is SERVER else without)
+    return names
+
+
+def _originating(
+    level: Level, serving: Serving, options: dict[str, Any], process: Options
+) -> Serving:
+    """Where to connect to, and how."""
+    target = serving.target
+    place: tuple[str, int] | str = target
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]]+)):(\d+)", target)
+    if found is not None and (found[2] is None or "/" not in found[2]) and int(found[3]) < 65536:
+        place = (str(found[1] or found[2]), int(found[3]))
+    else:
+        _tryEndpoint(level, "originate", target)
+        if "servername" not in options and options.get("rejectUnauthorized") is not False:
+            raise level.error("servername", "is needed: an endpoint does not tell the server's")
+        options.setdefault("host", options.get("servername"))
+    for name, value in _versions(process).items():
+        if name == "ciphers" or "secureProtocol" not in options:
+            options.setdefault(name, value)
+    try:
+        read = readOptions(CONNECT, options)
+        options["secureContext"] = makeContext(read.only(CONTEXT), isServer=False)
+    except NodeError as error:
+        raise level.error(wrongText(CONNECT, level.values, options, error), str(error)) from error
+    return replace(serving, place=place, options=options)
 
 
 def _own(level: Level) -> Options:
@@ -306,7 +358,7 @@ def _own(level: Level) -> Options:
     names = [
         name for name in level.values if name in OWN and SETTINGS[name].scope is not Scope.PROCESS
     ]
-    return Options(OWN, _values(OWN, level, names))
+    return Options(OWN, DEFAULTS | _values(OWN, level, names))
 
 
 def _serving(level: Level, own: Options, inFile: bool) -> Serving:
@@ -323,6 +375,8 @@ def _serving(level: Level, own: Options, inFile: bool) -> Serving:
     target = own[mode.value]
     if mode is Mode.TERMINATE:
         _tryEndpoint(level, "proxy", target)
+    if mode is Mode.STATIC and not os.path.isdir(target):
+        raise level.error("static", f"{target} is no directory")
     return Serving(mode, "" if target is True else target, own)
 
 
@@ -352,7 +406,7 @@ def _where(level: Level, own: Options) -> dict[str, Any]:
 
 
 def _complete(
-    level: Level, options: dict[str, Any], process: Options, interface: str | None
+    level: Level, options: dict[str, Any], process: Options, interface: str | None, files: Files
 ) -> bytes | None:
     """
     Fill in the defaults.
@@ -367,8 +421,8 @@ def _complete(
     _demand(level, options)
     if options.keys() & {"key", "pfx", "pskCallback"}:
         return None
-    names = dict.fromkeys(["localhost", INTERFACE, interface or INTERFACE])
-    certificate, key = throwawayCertificate(names)
+    names = tuple(dict.fromkeys(["localhost", INTERFACE, interface or INTERFACE]))
+    certificate, key = files.throwaway(names)
     options["cert"], options["key"] = certificate, key
     return certificate
 

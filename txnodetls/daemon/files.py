@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from txnodetls.options import text
+from txnodetls.pki.throwaway import throwawayCertificate
 
 __all__ = ["Files"]
 
@@ -25,6 +26,7 @@ class Files:
 
     @param contents: read from this and not from the disk.
     @param directories: the same for the names in directories.
+    @param throwaways: certificates that were made for want of others, by their names.
     @ivar contents: the contents of each file read.
     @ivar directories: the names in each directory read.
     """
@@ -33,10 +35,13 @@ class Files:
         self,
         contents: Mapping[str, bytes] | None = None,
         directories: Mapping[str, list[str]] | None = None,
+        throwaways: Mapping[tuple[str, ...], tuple[bytes, bytes]] | None = None,
     ) -> None:
         self._given = contents is not None
         self.contents: dict[str, bytes] = dict(contents or {})
         self.directories: dict[str, list[str]] = dict(directories or {})
+        self.throwaways: dict[tuple[str, ...], tuple[bytes, bytes]] = dict(throwaways or {})
+        self._states: dict[str, Any] = {}
 
     def read(self, path: str) -> bytes:
         """
@@ -48,6 +53,7 @@ class Files:
         if found is None:
             if self._given:
                 raise FileNotFoundError(2, "not handed over", path)
+            self._states[path] = _state(path)
             with open(path, "rb") as file:
                 found = file.read()
             self.contents[path] = found
@@ -63,6 +69,7 @@ class Files:
         if found is None:
             if self._given:
                 raise FileNotFoundError(2, "not handed over", directory)
+            self._states[directory] = _state(directory)
             found = self.directories[directory] = sorted(os.listdir(directory))
         return found
 
@@ -75,9 +82,24 @@ class Files:
         finally:
             text.readFile.reset(token)
 
-    def state(self) -> dict[str, Any]:
-        """What tells whether a file or directory has changed: compare it with a later one."""
-        return {path: _state(path) for path in [*self.contents, *self.directories]}
+    def throwaway(self, names: tuple[str, ...]) -> tuple[bytes, bytes]:
+        """Certificate and key that are made for want of others, once for each set of names."""
+        found = self.throwaways.get(names)
+        if found is None:
+            found = self.throwaways[names] = throwawayCertificate(names)
+        return found
+
+    def afresh(self) -> Files:
+        """Nothing read yet; with the same throwaway certificates."""
+        return Files(throwaways=self.throwaways)
+
+    def readStates(self) -> dict[str, Any]:
+        """The state of each file and directory, from just before it was read."""
+        return dict(self._states)
+
+    def statesNow(self) -> dict[str, Any]:
+        """Their states now."""
+        return {path: _state(path) for path in self._states}
 
 
 def _state(path: str) -> tuple[int, ...] | None:

@@ -1,7 +1,10 @@
 """
-The proxy: what comes by TLS goes on to a backend, and back.
+The proxy: what comes goes on to a backend, and back.
 
-Each connection is a pair of sides, front (the TLS client) and back (the
+In front there is TLS and behind plain TCP (terminate), or the other way round (originate); it
+makes no difference here.
+
+Each connection is a pair of sides, front (the client) and back (the
 connection to the backend).  Nothing is buffered here.  What one side receives
 is written to the other; when that is full, the first is paused (each
 transport is the other's producer), and TCP slows its peer.
@@ -23,12 +26,16 @@ is closed instead, after what is queued.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
@@ -36,15 +43,28 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txnodetls.twisted.reporting import escaped, joined
+from txnodetls.daemon.records import Reason, Record
+from txnodetls.errors import OpenSSLError
 
-__all__ = ["ProxyFactory"]
+__all__ = ["Backend", "Front"]
 
-log = Logger()
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """
+    Where a front goes on to.
+
+    @ivar endpoint: the backend.
+    @ivar timeout: seconds that the connection may take; 0: as long as it likes.
+    @ivar header: gives what is to be sent first, or None.
+    """
+
+    endpoint: IStreamClientEndpoint
+    timeout: float = 0
+    header: Callable[[Record], bytes] | None = None
 
 
 class Ended(enum.Flag):
@@ -82,11 +102,17 @@ class _Source:
 
 @implementer(IHalfCloseableProtocol)
 class _Side(Protocol):
-    """One side of a proxied connection; C{other} is None while there is none."""
+    """
+    One side of a proxied connection.
+
+    @ivar other: the other side; None while there is none.
+    @ivar passed: bytes that came from here.
+    """
 
     transport: Any
     other: _Side | None = None
     ended = Ended.NONE
+    passed = 0
 
     def join(self, other: _Side) -> None:
         """Whatever either receives from now on goes to the other."""
@@ -98,6 +124,7 @@ class _Side(Protocol):
     def dataReceived(self, data: bytes) -> None:
         # Only while joined: the front is paused until then.
         if self.other is not None:
+            self.passed += len(data)
             self.other.transport.write(data)
 
     def readConnectionLost(self) -> None:
@@ -137,18 +164,23 @@ class _Side(Protocol):
 class _Back(_Side):
     """The side of the backend."""
 
-    def __init__(self, front: _Front) -> None:
+    def __init__(self, front: Front) -> None:
         self._front = front
 
     def connectionMade(self) -> None:
         # Here, and not where the Deferred fires: data may come before that.
         self._front.backMade(self)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.other is not None and not reason.check(ConnectionDone):
+            self._front.record.ends(Reason.BACKEND_RESET, reason.value)
+        super().connectionLost(reason)
+
 
 class _BackFactory(Factory):
     noisy = False
 
-    def __init__(self, front: _Front) -> None:
+    def __init__(self, front: Front) -> None:
         self._front = front
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -161,22 +193,45 @@ class _Phase(enum.Enum):
     GONE = "gone"
 
 
-class _Front(_Side):
-    """The side of the TLS client; it waits, paused, until there is a backend."""
+class Front(_Side):
+    """
+    The side of the client; it waits, paused, until there is a backend.
+
+    @param record: of the client's connection.
+    @param backend: where to go on to.
+    """
 
     _phase = _Phase.CONNECTING
     _connecting: Deferred[IProtocol]
+    _timer: IDelayedCall | None = None
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, record: Record, backend: Backend, reactor: Any) -> None:
+        self.record = record
+        self._backend = backend
+        self._reactor = reactor
+        self._back: _Side | None = None
+
+    @property
+    def halfClosed(self) -> bool:
+        """Whether one direction has ended, and the other has not."""
+        back = self._back
+        return bool(self.ended or (back is not None and back.ended))
+
+    def count(self) -> tuple[int, int]:
+        """Bytes received from the client, and sent to it."""
+        return self.passed, 0 if self._back is None else self._back.passed
 
     def connectionMade(self) -> None:
         self.transport.pauseProducing()
-        self._connecting = self._endpoint.connect(_BackFactory(self))
+        if self._backend.timeout:
+            self._timer = self._reactor.callLater(self._backend.timeout, self._late)
+        self._connecting = self._backend.endpoint.connect(_BackFactory(self))
         self._connecting.addErrback(self._failed)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         before, self._phase = self._phase, _Phase.GONE
+        self._stopTimer()
+        self.record.ends(*reasonOf(reason))
         if before is _Phase.CONNECTING:
             self._connecting.cancel()
         super().connectionLost(reason)
@@ -187,39 +242,54 @@ class _Front(_Side):
             back.transport.abortConnection()
             return
         self._phase = _Phase.JOINED
+        self._stopTimer()
+        self._back = back
+        header = self._backend.header
+        if header is not None:
+            back.transport.write(header(self.record))
         self.join(back)
         self.transport.resumeProducing()
 
-    def _failed(self, failure: Failure) -> None:
-        if self._phase is _Phase.GONE:
-            return  # the client has gone, and it was we who cancelled
-        log.warn(
-            "no backend for {peer}: {error}",
-            peer=_named(self.transport.getPeer()),
-            error=escaped(failure.getErrorMessage()),
-        )
-        self._phase = _Phase.GONE
+    def close(self) -> None:
+        """End it, after what is queued for the client."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End it at once."""
         self.transport.abortConnection()
 
+    def _late(self) -> None:
+        self._timer = None
+        self._refuse(ConnectTimeoutError(f"not within {self._backend.timeout:g} s"))
+        self._connecting.cancel()
 
-class ProxyFactory(Factory):
-    """
-    Gives each connection one of its own to the backend.
+    def _failed(self, failure: Failure) -> None:
+        # If the client has gone, it was we who cancelled.
+        if self._phase is _Phase.CONNECTING:
+            self._refuse(failure.value)
 
-    @param endpoint: where the backend is.
-    """
+    def _refuse(self, error: BaseException | None) -> None:
+        self._phase = _Phase.GONE
+        self._stopTimer()
+        self.record.ends(Reason.BACKEND, error)
+        self.transport.abortConnection()
 
-    noisy = False
-
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return _Front(self._endpoint)
+    def _stopTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
 
-def _named(address: Any) -> str:
-    return joined(getattr(address, "host", None), getattr(address, "port", None))
+def reasonOf(failure: Failure) -> tuple[Reason, BaseException | None]:
+    """Why a client's connection ended, out of what Twisted says."""
+    if failure.check(ConnectionDone):
+        return Reason.DONE, None
+    error = failure.value
+    cause = None if error is None else error.__cause__
+    if isinstance(cause, OpenSSLError):
+        return Reason.FAILED, cause
+    return Reason.RESET, error if cause is None else cause
 
 
 def _halfCloses(transport: Any) -> bool:

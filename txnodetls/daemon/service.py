@@ -1,35 +1,35 @@
 """
-What C{twistd nodetls} runs: TLS ports, and an echo or the proxy behind each.
+What C{twistd nodetls} runs, in one process.
 
 C{twistd} takes C{Options} and C{makeService} from here (see
-C{twisted/plugins/txnodetls_daemon.py}).
+C{twisted/plugins/txnodetls_daemon.py}).  The service binds its ports before C{twistd} gives up
+root's rights, and serves once the reactor runs; SIGHUP and changed files have it read its
+configuration again; SIGTERM has it drain.
 """
 
 from __future__ import annotations
 
 import hashlib
+import signal
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.application.service import Service
-from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from txnodetls.daemon.bound import Bound, placeOf
 from txnodetls.daemon.command import Options
-from txnodetls.daemon.config import Config, ListenerConfig, Mode
-from txnodetls.daemon.proxy import ProxyFactory
-from txnodetls.twisted.endpoints import ServerEndpoint
-from txnodetls.twisted.reporting import joined
+from txnodetls.daemon.config import Config, ListenerConfig, readConfig
+from txnodetls.daemon.reload import Watcher
+from txnodetls.daemon.runtime import Runtime, bindAll
+from txnodetls.daemon.written import ConfigError
 
-__all__ = ["DaemonService", "Echo", "Options", "StartFailure", "makeService"]
+__all__ = ["DaemonService", "Options", "StartFailure", "makeService"]
 
-log = Logger()
+log = Logger(namespace="nodetls")
 
 
 class StartFailure(SystemExit, Exception):
@@ -44,38 +44,24 @@ class StartFailure(SystemExit, Exception):
         return str(self.code)
 
 
-@implementer(IHalfCloseableProtocol)
-class Echo(Protocol):
-    """Sends back what it receives, as fast as that is taken; ends when the peer has ended."""
-
-    transport: Any
-
-    def connectionMade(self) -> None:
-        self.transport.registerProducer(self.transport, True)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.transport.write(data)
-
-    def readConnectionLost(self) -> None:
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        """All has been said."""
-
-
 class DaemonService(Service):
     """
-    The ports, the protocols behind them, and the connections, as one service.
+    Ports, connections, signals.
 
-    @param reactor: the reactor.
-    @param config: what to do.
+    @param switches: what was given on the command line, to be read again.
+    @param config: what it amounts to.
     """
 
     name = "nodetls"
 
-    def __init__(self, reactor: Any, config: Config) -> None:
-        self._listeners = [Listener(reactor, each) for each in config.listeners]
+    def __init__(self, reactor: Any, switches: Mapping[str, str], config: Config) -> None:
+        self._reactor = reactor
+        self._switches = switches
+        self._config = config
+        self._ports: dict[str, Bound] = {}
+        self._runtime = Runtime(reactor)
+        self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
+        self._signals: dict[int, Any] = {}
 
     def privilegedStartService(self) -> None:
         """
@@ -83,106 +69,107 @@ class DaemonService(Service):
 
         @raise StartFailure: an address cannot be had.
         """
-        self._listen()
+        self._bind()
         super().privilegedStartService()
 
     def startService(self) -> None:
-        """Listen, unless that is done; what comes is served once the reactor runs."""
-        self._listen()
+        """Serve; what comes is served once the reactor runs."""
+        self._bind()
         super().startService()
+        # First, because unhandled it ends the process.
+        self._handle(signal.SIGHUP, lambda: self.reload("SIGHUP"))
+        self._take(self._config)
+        self._runtime.tickets.start()
 
-    def stopService(self) -> None:
-        """Accept no more, and close what is open: flush, close_notify."""
+    def stopService(self) -> Deferred[None]:
+        """
+        Drain.
+
+        @return: fires when no connection is open any more.
+        """
         super().stopService()
-        for listener in self._listeners:
-            listener.stop()
-
-    def _listen(self) -> None:
-        for listener in self._listeners:
-            listener.start()
-
-
-class Listener:
-    """
-    One port.
-
-    @param config: what to serve there.
-    """
-
-    def __init__(self, reactor: Any, config: ListenerConfig) -> None:
-        self._config = config
-        self._factory = _factory(reactor, config)
-        self._endpoint = ServerEndpoint(reactor, config.options, **config.where)
-        self._port: Any = None
-        self._sockets: set[Any] = set()
-
-    def start(self) -> None:
-        """
-        Listen, unless that is done.
-
-        @raise StartFailure: the address cannot be had.
-        """
-        if self._port is not None:
-            return
-        results: list[Any] = []
-        self._endpoint.listen(self._factory).addBoth(results.append)
-        # The host is an address, so there is nothing to wait for.
-        (result,) = results
-        if isinstance(result, Failure):
-            raise _startFailure(result, self._config)
-        self._port = result
-        result.tlsServer.on("secureConnection", self._opened)
-        self._announce()
-
-    def stop(self) -> None:
-        """Accept no more, and close what is open."""
-        port, self._port = self._port, None
-        if port is not None:
-            port.stopListening()
-        for socket in list(self._sockets):
-            socket.destroySoon()
-
-    def _opened(self, socket: Any) -> None:
-        self._sockets.add(socket)
-        socket.once("close", lambda hadError: self._sockets.discard(socket))
-
-    def _announce(self) -> None:
-        config = self._config
-        address = self._port.getHost()
-        where = config.where.get("path") or joined(address.host, address.port)
-        log.info("listening on {address}: {serving}", address=where, serving=config.serving)
-        if config.throwaway is not None:
+        self._watcher.stop()
+        self._handle(signal.SIGHUP, lambda: None)
+        count = len(self._runtime.records)
+        seconds = self._config.own.drainTimeout / 1000
+        drained = self._runtime.drain(seconds)
+        if not drained.called:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._handle(number, self._runtime.end)
             log.info(
-                "throwaway certificate, SHA-256 fingerprint {fingerprint}; "
-                "to try it: openssl s_client -connect {address}",
-                fingerprint=_fingerprint(config.throwaway),
-                address=where,
+                "draining: {count} open, for at most {seconds} s; the next signal ends them",
+                count=count,
+                seconds=seconds,
             )
+        return drained.addCallback(self._left)
+
+    def reload(self, why: str) -> None:
+        """
+        Read the configuration again, and go by it if it is good.
+
+        Connections go on in any case.
+        """
+        log.info("reading the configuration again: {why}", why=why)
+        try:
+            config = readConfig(self._switches, self._config.files.afresh())
+            self._ports = bindAll(config, self._ports)
+        except ConfigError as error:
+            log.error("not reloaded, everything stays as it was: {error}", error=error)
+            return
+        self._take(config)
+        log.info("reloaded")
+
+    def _bind(self) -> None:
+        if self._ports:
+            return
+        try:
+            self._ports = bindAll(self._config, {})
+        except ConfigError as error:
+            raise StartFailure(f"twistd nodetls: {error}") from error
+
+    def _take(self, config: Config) -> None:
+        self._config = config
+        before = self._runtime.ports
+        self._runtime.apply(config, self._ports)
+        for listener in config.listeners:
+            place = placeOf(listener.name, listener.where)
+            if place not in before:
+                announce(listener, self._ports[place])
+        leaving = frozenset(filter(None, [self._switches.get("config")]))
+        self._watcher.watch(config.files, leaving, config.own.watch)
+
+    def _left(self, result: None) -> None:
+        for number, before in self._signals.items():
+            signal.signal(number, before)
+        self._signals.clear()
+
+    def _handle(self, number: int, act: Any) -> None:
+        """From now on, a signal does this, in a turn of the reactor's."""
+
+        def handler(signum: int, frame: object) -> None:
+            self._reactor.callFromThread(act)
+
+        before = signal.signal(number, handler)
+        self._signals.setdefault(number, before)
 
 
-def _factory(reactor: Any, config: ListenerConfig) -> IProtocolFactory:
-    factory: Factory
-    if config.serving.mode is Mode.ECHO:
-        factory = Factory.forProtocol(Echo)
-    else:
-        factory = ProxyFactory(clientFromString(reactor, config.serving.target))
-    factory.noisy = False
-    return factory
+def announce(config: ListenerConfig, port: Bound) -> None:
+    """Log where something is served, and how to try it with a throwaway certificate."""
+    log.info("listening on {address}: {serving}", address=str(port), serving=str(config.serving))
+    if config.throwaway is not None:
+        log.info(
+            "throwaway certificate, SHA-256 fingerprint {fingerprint}; "
+            "to try it: openssl s_client -connect {address}",
+            fingerprint=_fingerprint(config.throwaway),
+            address=str(port),
+        )
 
 
 def makeService(options: Options) -> DaemonService:
     """The service of these switches."""
     from twisted.internet import reactor
 
-    return DaemonService(reactor, options.config)
-
-
-def _startFailure(failure: Failure, config: ListenerConfig) -> StartFailure:
-    error = failure.value
-    cause = error.__cause__ if isinstance(error, CannotListenError) else error
-    code = getattr(cause, "code", None)
-    name = "interface" if code == "EADDRNOTAVAIL" else "port"
-    return StartFailure(f"twistd nodetls: {config.level.error(name, str(cause))}")
+    return DaemonService(reactor, options.switches, options.config)
 
 
 def _fingerprint(certificate: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Final
 from txnodetls.options import CONNECT, LISTEN, SERVER, Option, OptionTable, checks, text
 
 __all__ = [
+    "DEFAULTS",
     "FLAGS",
     "GROUPS",
     "NODE_SWITCHES",
@@ -128,6 +129,9 @@ def oneOf(*choices: str) -> text.Parser:
 
 _OWN: list[tuple[Setting, text.Parser]] = []
 
+DEFAULTS: Final[dict[str, Any]] = {}
+"""What the daemon's own settings are where nobody says."""
+
 
 def _own(
     name: str,
@@ -137,8 +141,11 @@ def _own(
     parse: text.Parser,
     help: str,
     default: str = "",
+    value: Any = None,
 ) -> None:
     _OWN.append((Setting(name, kind, scope, group, help, default), parse))
+    if value is not None:
+        DEFAULTS[name] = value
 
 
 _own(
@@ -185,6 +192,113 @@ _own(
     text.word,
     "Pass what comes on to a backend: any client endpoint, such as tcp:127.0.0.1:8080, "
     "unix:/run/app.sock or nodetls:host:443.",
+)
+_own(
+    "originate",
+    "HOST:PORT",
+    Scope.LISTENER,
+    _SERVE,
+    text.word,
+    "Take plain connections and pass them on by TLS, to this server; instead of HOST:PORT any "
+    "client endpoint will do. Options such as ca and cert are then those of a client.",
+)
+_own(
+    "static",
+    "DIRECTORY",
+    Scope.ROUTE,
+    _SERVE,
+    text.word,
+    "Serve the files of this directory by HTTP. Directories are not listed, names that begin "
+    "with a dot are not there.",
+)
+_own(
+    "backendTimeout",
+    "MS",
+    Scope.ROUTE,
+    _LIMITS,
+    milliseconds,
+    "How long the connection to the backend may take; 0: as long as it likes.",
+    "10000",
+    10_000,
+)
+_own(
+    "idleTimeout",
+    "MS",
+    Scope.LISTENER,
+    _LIMITS,
+    milliseconds,
+    "How long a connection may be silent in both directions; 0: for ever.",
+    "3600000",
+    3_600_000,
+)
+_own(
+    "closeTimeout",
+    "MS",
+    Scope.LISTENER,
+    _LIMITS,
+    milliseconds,
+    "The same, once one side has ended the connection or it is being closed.",
+    "60000",
+    60_000,
+)
+_own(
+    "maxConnections",
+    "NUMBER",
+    Scope.LISTENER,
+    _LIMITS,
+    count,
+    "How many connections there may be; further ones are closed at once. 0: any number.",
+    "0",
+    0,
+)
+_own(
+    "maxConnectionsPerAddress",
+    "NUMBER",
+    Scope.LISTENER,
+    _LIMITS,
+    count,
+    "How many of them may be from one address. 0: any number.",
+    "0",
+    0,
+)
+_own(
+    "drainTimeout",
+    "MS",
+    Scope.PROCESS,
+    _LIMITS,
+    milliseconds,
+    "On SIGTERM or SIGINT: how long open connections may go on. A second signal ends them at once.",
+    "10000",
+    10_000,
+)
+_own(
+    "watch",
+    "S",
+    Scope.PROCESS,
+    _RUNNING,
+    seconds,
+    "How often to look if key, certificate and other files have changed, which are then read "
+    "again as on SIGHUP. 0: never. The TOML file itself is read again on SIGHUP only.",
+    "2",
+    2,
+)
+_own(
+    "test-config",
+    "",
+    Scope.PROCESS,
+    _RUNNING,
+    text.boolean,
+    "Check everything, listen to nothing, and say by the exit status whether it is good.",
+)
+_own(
+    "connectionLog",
+    "text|json|none",
+    Scope.PROCESS,
+    _WATCHING,
+    oneOf("text", "json", "none"),
+    "How to log each connection when it ends.",
+    "text",
+    "text",
 )
 NODE_SWITCHES: Final = (
     "tls-v1.0",

@@ -1,0 +1,180 @@
+"""What listeners do with connections: each mode, limits, and several at once."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.load import Loop, echoBackend
+from tests.daemon.running import Twistd
+from tests.support import requireTool, runTool
+
+PAIR = ["--port=0", "--key=key.pem", "--cert=cert.pem"]
+
+
+def dial(port: int, context: ssl.SSLContext, name: str = "localhost") -> ssl.SSLSocket:
+    return context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port), 20), server_hostname=name
+    )
+
+
+def exchange(client: Any, data: bytes = b"a question") -> bytes:
+    client.sendall(data)
+    received = b""
+    while len(received) < len(data):
+        piece = client.recv(65536)
+        if not piece:
+            break
+        received += piece
+    return received
+
+
+def test_originate_speaks_tls_for_those_who_cannot(directory: Path) -> None:
+    with Twistd("nodetls", *PAIR, cwd=directory) as far:
+        (port,) = far.ports()
+        near = Twistd(
+            "nodetls", "--port=0", f"--originate=localhost:{port}", "--ca=ca.pem", cwd=directory
+        )
+        with near, socket.create_connection(("127.0.0.1", near.ports()[0]), 20) as plain:
+            assert exchange(plain) == b"a question"
+            plain.shutdown(socket.SHUT_WR)
+            assert plain.recv(10) == b""
+            near.waitFor("connection .*received=10 sent=10 .*reason=done")
+            far.waitFor("connection .*name=localhost version=TLSv1.3 .*reason=done")
+
+
+def test_originate_trusts_no_one_it_should_not(directory: Path) -> None:
+    with Twistd("nodetls", "--port=0", cwd=directory) as far:
+        target = f"--originate=localhost:{far.ports()[0]}"
+        with Twistd("nodetls", "--port=0", target, "--ca=ca.pem", cwd=directory) as near:
+            with socket.create_connection(("127.0.0.1", near.ports()[0]), 20) as plain:
+                with contextlib.suppress(ConnectionResetError):
+                    assert plain.recv(10) == b""
+            near.waitFor('reason="no backend" code=DEPTH_ZERO_SELF_SIGNED_CERT')
+
+
+def test_originate_goes_over_any_endpoint_if_the_name_is_known(directory: Path) -> None:
+    path = directory / "far.socket"
+    with Twistd(
+        "nodetls", f"--path={path}", "--key=key.pem", "--cert=cert.pem", cwd=directory
+    ) as far:
+        far.waitFor("listening on ")
+        near = Twistd(
+            "nodetls",
+            "--port=0",
+            f"--originate=unix:{path}",
+            "--servername=localhost",
+            "--ca=ca.pem",
+            cwd=directory,
+        )
+        with near, socket.create_connection(("127.0.0.1", near.ports()[0]), 20) as plain:
+            assert exchange(plain) == b"a question"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_static_serves_files(protocol: str, directory: Path) -> None:
+    curl = requireTool("curl")
+    (directory / "www").mkdir()
+    (directory / "www" / "page.txt").write_bytes(b"a page\n" * 1000)
+    with Twistd("nodetls", *PAIR, "--static=www", cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        version = "--http2" if protocol == "h2" else "--http1.1"
+        command = [curl, "-sS", version, "--cacert", "ca.pem", "--resolve"]
+        url = f"https://localhost:{port}/"
+        command += [f"localhost:{port}:127.0.0.1", "-w", "%{http_version}"]
+        done = runTool([*command, url + "page.txt"], cwd=directory)
+        expected = b"2" if protocol == "h2" else b"1.1"
+        assert (done.stderr, done.stdout) == (b"", b"a page\n" * 1000 + expected)
+        assert b"404" in runTool([*command, "-D", "-", url + "../ca.pem"], cwd=directory).stdout
+        daemon.waitFor(f"connection .* protocol={protocol} ")
+
+
+def test_several_listeners_serve_side_by_side(
+    directory: Path, loop: Loop, trusting: ssl.SSLContext
+) -> None:
+    backend = loop.run(echoBackend())
+    (directory / "www").mkdir()
+    (directory / "www" / "page").write_bytes(b"a page")
+    number = backend.sockets[0].getsockname()[1]
+    (directory / "nodetls.toml").write_text(
+        f"""
+        key = "key.pem"
+        cert = "cert.pem"
+        port = 0
+        [[listener]]
+        name = "mirror"
+        echo = true
+        maxVersion = "TLSv1.2"
+        [[listener]]
+        name = "app"
+        proxy = "tcp:127.0.0.1:{number}"
+        [[listener]]
+        name = "files"
+        static = "www"
+        """
+    )
+    with Twistd("nodetls", "--config=nodetls.toml", cwd=directory) as daemon:
+        ports = daemon.ports(3)
+        for port, version in ((ports[0], "TLSv1.2"), (ports[1], "TLSv1.3")):
+            with dial(port, trusting) as client:
+                assert exchange(client) == b"a question"
+                assert client.version() == version
+        connection = http.client.HTTPSConnection("localhost", ports[2], context=trusting)
+        connection.request("GET", "/page")
+        assert connection.getresponse().read() == b"a page"
+        connection.close()
+        for name in ("mirror", "app", "files"):
+            daemon.waitFor(f"connection listener={name} ")
+
+
+def test_a_limit_turns_away_and_lets_in_again(directory: Path, trusting: ssl.SSLContext) -> None:
+    with Twistd("nodetls", *PAIR, "--maxConnections=2", cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        with dial(port, trusting) as first, dial(port, trusting) as second:
+            assert exchange(first) == exchange(second) == b"a question"
+            with pytest.raises(OSError):
+                dial(port, trusting)
+            daemon.waitFor("nodetls: at its limit; 1 connections refused")
+            first.unwrap()
+            daemon.waitFor("connection .*reason=done")
+            with dial(port, trusting) as third:
+                assert exchange(third) == b"a question"
+
+
+def test_a_silent_connection_is_ended_with_a_close_notify(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    with Twistd("nodetls", *PAIR, "--idleTimeout=300", cwd=directory) as daemon:
+        with dial(daemon.ports()[0], trusting) as client:
+            client.suppress_ragged_eofs = False
+            assert exchange(client) == b"a question"
+            assert client.recv(10) == b""
+        daemon.waitFor("connection .*reason=idle")
+
+
+def test_a_backend_that_does_not_answer_is_given_up(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        filling = [socket.socket() for _ in range(3)]
+        for each in filling:
+            each.setblocking(False)
+            each.connect_ex(deaf.getsockname())
+        target = f"--proxy=tcp:127.0.0.1:{deaf.getsockname()[1]}"
+        with Twistd("nodetls", *PAIR, target, "--backendTimeout=300", cwd=directory) as daemon:
+            with dial(daemon.ports()[0], trusting) as client:
+                client.suppress_ragged_eofs = False
+                with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+                    client.recv(10)
+            daemon.waitFor('reason="no backend" code=TimeoutError')
+        for each in filling:
+            each.close()

@@ -1,0 +1,257 @@
+"""
+One listener at work: what it accepts, lets in, serves, counts and logs.
+
+    port (L{bound}) → L{FrontServer} or a plain port → L{Record} → Echo, Front, files
+
+A L{Listener} lives as long as its place in the configuration; a reload gives it something else
+to serve (L{Listener.serve}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txnodetls.daemon.bound import Bound
+from txnodetls.daemon.config import ListenerConfig, Mode, Serving
+from txnodetls.daemon.echo import Echo
+from txnodetls.daemon.front import FrontServer
+from txnodetls.daemon.limits import Gate, Times
+from txnodetls.daemon.logs import agreed
+from txnodetls.daemon.proxy import Backend, Front
+from txnodetls.daemon.records import Phase, Reason, Record
+from txnodetls.errors import OpenSSLError
+from txnodetls.options import encodeALPN
+from txnodetls.twisted.adapter import ProtocolAdapter
+from txnodetls.twisted.endpoints import ClientEndpoint, wrapClient
+
+__all__ = ["Listener"]
+
+log = Logger(namespace="nodetls")
+
+_Build = Callable[[Record], Protocol]
+
+
+@dataclass(slots=True)
+class _Served:
+    """
+    What a listener serves under one configuration.
+
+    @ivar build: makes the protocol of a connection.
+    @ivar site: the web server behind it, or None.
+    """
+
+    config: ListenerConfig
+    build: _Build
+    times: Times
+    site: Any
+
+
+class Listener:
+    """
+    A listener.
+
+    @param bound: its port; the listener's from now on.
+    @param began: told of each connection that was accepted.
+    @param ended: told of each that has ended.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        bound: Bound,
+        began: Callable[[Record], object],
+        ended: Callable[[Record], object],
+    ) -> None:
+        self.bound = bound
+        self.gate = Gate()
+        self._reactor = reactor
+        self._began = began
+        self._ended = ended
+        self._server: FrontServer | None = None
+        self._port: Any = None
+
+    def serve(self, config: ListenerConfig) -> None:
+        """Serve this from now on.  Connections that have begun go on as they are."""
+        own = config.own
+        self.gate.most, self.gate.mostEach = own.maxConnections, own.maxConnectionsPerAddress
+        build, site = self._builder(config.serving)
+        times = Times(own.idleTimeout / 1000, own.closeTimeout / 1000)
+        served = _Served(config, build, times, site)
+        before = self._server, self._port
+        if config.serving.mode is Mode.ORIGINATE:
+            self._server = None
+            self._port = self._listenPlain(served)
+        else:
+            self._port = None
+            self._server = self._listenTLS(served)
+        self._stopped(*before)
+
+    def stop(self) -> None:
+        """Accept no more; connections go on."""
+        before = self._server, self._port
+        self._server = self._port = None
+        self._stopped(*before)
+        self.bound.close()
+
+    @property
+    def server(self) -> FrontServer | None:
+        """The TLS server at work, or None."""
+        return self._server
+
+    @property
+    def hasTicketKeys(self) -> bool:
+        """Whether its options have ticket keys."""
+        server = self._server
+        return server is not None and server.served.config.options.get("ticketKeys") is not None
+
+    def _stopped(self, server: FrontServer | None, port: Any) -> None:
+        if server is not None:
+            server.close()
+        if port is not None:
+            port.stopListening()
+
+    # -- listening
+
+    def _listenTLS(self, served: _Served) -> FrontServer:
+        options = dict(served.config.options)
+        site = served.site
+        if site is not None and options.get("ALPNProtocols") is None:
+            options["ALPNProtocols"] = encodeALPN(list(site.acceptableProtocols()))
+        server = FrontServer(self, served, options, self._reactor)
+        server.on("error", lambda error: log.error("{error}", error=error))
+        server.listen({"fd": self.bound.duplicate()})
+        return server
+
+    def _listenPlain(self, served: _Served) -> Any:
+        factory = _PlainFactory(self, served)
+        return self._reactor.adoptStreamPort(
+            self.bound.socket.fileno(), self.bound.socket.family, factory
+        )
+
+    def _builder(self, serving: Serving) -> tuple[_Build, Any]:
+        if serving.mode is Mode.ECHO:
+            return Echo, None
+        if serving.mode is Mode.STATIC:
+            # Twisted's web server is not small, and most daemons have no use for it.
+            from txnodetls.daemon.static import staticSite
+
+            site = staticSite(serving.target)
+            return lambda record: site.buildProtocol(None), site
+        timeout = serving.own.backendTimeout / 1000
+        backend = Backend(self._endpoint(serving), timeout)
+        kind: Callable[..., Front] = Front
+        if serving.mode is Mode.ORIGINATE:
+            kind = partial(_PlainFront, self.ended)
+        return partial(kind, backend=backend, reactor=self._reactor), None
+
+    def _endpoint(self, serving: Serving) -> Any:
+        if serving.mode is Mode.TERMINATE:
+            return clientFromString(self._reactor, serving.target)
+        place, options = serving.place, serving.options
+        # The time is this daemon's own business.
+        if isinstance(place, str):
+            below = clientFromString(self._reactor, place)
+            return wrapClient(below, options, reactor=self._reactor, connectTimeout=0)
+        return ClientEndpoint(self._reactor, *place, options, connectTimeout=0)
+
+    # -- what FrontServer tells (see Host)
+
+    def arrived(self, server: FrontServer, carrier: Any) -> None:
+        peer, local = _pair(carrier.remoteAddress), _pair(carrier.localAddress)
+        record = self._record(server.served, peer, local)
+        if self._admitted(record):
+            record.phase = Phase.HANDSHAKE
+            server.enter(carrier, record)
+        else:
+            carrier.abort()
+
+    def secured(self, server: FrontServer, record: Record) -> None:
+        record.secured = record.active = self._reactor.seconds()
+        record.agreed = agreed(record.socket)
+        record.phase = Phase.OPEN
+        record.socket.on("error", partial(_broken, record))
+        record.protocol = server.served.build(record)
+        ProtocolAdapter(record.socket, record.protocol).start()
+
+    def failed(self, record: Record, error: BaseException) -> None:
+        record.ends(Reason.HANDSHAKE, error)
+        # Of a client that was refused for its certificate, Node's error says no more than that
+        # it is gone.
+        refused = record.socket.authorizationError
+        if refused:
+            record.code = refused
+
+    def ended(self, record: Record) -> None:
+        if record.phase is not Phase.ENDED:
+            record.phase = Phase.ENDED
+            self.gate.left(None if record.peer is None else record.peer[0])
+            self._ended(record)
+
+    def plainMade(self, served: _Served, address: Any) -> Protocol | None:
+        """A plain connection was accepted: its protocol, or None to refuse it."""
+        record = self._record(served, _address(address), self.bound.address)
+        if not self._admitted(record):
+            return None
+        record.phase = Phase.OPEN
+        record.protocol = served.build(record)
+        protocol: Protocol = record.protocol
+        return protocol
+
+    def _record(self, served: _Served, peer: Any, local: Any) -> Record:
+        record = Record(served.config.name, peer, local, self._reactor.seconds())
+        record.times = served.times
+        return record
+
+    def _admitted(self, record: Record) -> bool:
+        if self.gate.admits(None if record.peer is None else record.peer[0]):
+            self._began(record)
+            return True
+        record.ends(Reason.LIMIT)
+        self._ended(record)
+        return False
+
+
+class _PlainFront(Front):
+    """The front where there is no TLS: nobody else tells of its end."""
+
+    def __init__(self, ended: Callable[[Record], object], *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._told = ended
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self._told(self.record)
+
+
+class _PlainFactory(Factory):
+    noisy = False
+
+    def __init__(self, listener: Listener, served: _Served) -> None:
+        self._listener = listener
+        self._served = served
+
+    def buildProtocol(self, addr: Any) -> Protocol | None:
+        return self._listener.plainMade(self._served, addr)
+
+
+def _pair(address: Any) -> tuple[str, int] | None:
+    """Host and port, out of an address in Node's form."""
+    return (address["address"], address["port"]) if address else None
+
+
+def _address(address: Any) -> tuple[str, int] | None:
+    """The same, out of one in Twisted's."""
+    host = getattr(address, "host", None)
+    return None if host is None else (host, address.port)
+
+
+def _broken(record: Record, error: BaseException) -> None:
+    record.ends(Reason.FAILED if isinstance(error, OpenSSLError) else Reason.RESET, error)
