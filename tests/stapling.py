@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from tests.support import Pki
 
@@ -38,6 +38,40 @@ class Authority:
             pki.authority.private_key_pem.bytes(), None
         )
 
+    def issue(self, *responders: str) -> tuple[bytes, bytes]:
+        """A certificate for localhost that names these responders, and its key; both PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        named = [
+            x509.AccessDescription(
+                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url)
+            )
+            for url in responders
+        ]
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stapled")]))
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(moment(NOW - 100 * 86400))
+            .not_valid_after(moment(NOW + 3650 * 86400))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False
+            )
+        )
+        if named:
+            builder = builder.add_extension(x509.AuthorityInformationAccess(named), False)
+        certificate = builder.sign(self.key, hashes.SHA256())
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
     def response(
         self,
         certificate: bytes,
@@ -50,6 +84,7 @@ class Authority:
         attach: bool = True,
         algorithm: hashes.HashAlgorithm | None = None,
         issuer: x509.Certificate | None = None,
+        nonce: bytes | None = None,
     ) -> bytes:
         """
         A response, DER.
@@ -58,6 +93,7 @@ class Authority:
         since, until: when it is true, in seconds from now.
         signer: certificate and key; the authority's own if not given.
         attach: whether the signer's certificate comes with it.
+        nonce: what it answers to.
         """
         revoked = status is ocsp.OCSPCertStatus.REVOKED
         responder, key = signer or (self.certificate, self.key)
@@ -74,6 +110,8 @@ class Authority:
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, responder)
         if signer is not None and attach:
             builder = builder.certificates([responder])
+        if nonce is not None:
+            builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def delegate(

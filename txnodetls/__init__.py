@@ -26,7 +26,7 @@ from txnodetls.errors import NodeError
 from txnodetls.interfaces import IOCSPResponder, ISessionStore
 from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
 from txnodetls.net import Duplex
-from txnodetls.ocsp import FileOCSPResponder
+from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
@@ -54,6 +54,7 @@ __all__ = [
     "DEFAULT_MIN_VERSION",
     "CryptoStream",
     "Duplex",
+    "FetchingOCSPResponder",
     "FileOCSPResponder",
     "IOCSPResponder",
     "ISessionStore",
