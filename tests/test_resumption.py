@@ -1206,7 +1206,7 @@ async def test_a_store_that_dies_amid_handshakes_loses_none_of_them(pki: Pki) ->
         assert 0 < resumed < 120
 
 
-@pytest.mark.parametrize("store", [{}, object(), "memory", MemorySessionStore])
+@pytest.mark.parametrize("store", [{}, object(), MemorySessionStore])
 def test_what_is_no_store_is_refused(store: Any) -> None:
     with pytest.raises(NodeTypeError) as caught:
         tls.createServer(sessionStore=store)

@@ -31,7 +31,10 @@ from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
+from txnodetls.sessions.memcached import MemcachedSessionStore
 from txnodetls.sessions.memory import MemorySessionStore
+from txnodetls.sessions.redis import RedisSessionStore
+from txnodetls.sessions.ring import RedisTicketKeys, TicketKeyFile, TicketKeyRing
 from txnodetls.socket import TLSSocket
 
 if TYPE_CHECKING:
@@ -58,12 +61,17 @@ __all__ = [
     "FileOCSPResponder",
     "IOCSPResponder",
     "ISessionStore",
+    "MemcachedSessionStore",
     "MemorySessionStore",
     "NodeError",
+    "RedisSessionStore",
+    "RedisTicketKeys",
     "SecureContext",
     "SecurePair",
     "Server",
     "TLSSocket",
+    "TicketKeyFile",
+    "TicketKeyRing",
     "X509Certificate",
     "checkServerIdentity",
     "connect",

@@ -98,7 +98,8 @@ class ISessionStore(Interface):
     What it is given is sealed.  A store that several processes share brings
     the keys: an attribute C{sealingKeys}, a sequence of keys of 32 bytes or
     more, of which the first seals and all open.  Without it a server uses the
-    ticket keys that it was given, or a key that only its process has.
+    ticket keys that it was given, or a key that only its process has; a store
+    whose attribute C{shared} is true is refused rather than given the latter.
     """
 
     def store(sessionId: bytes, data: bytes, lifetime: float) -> Awaitable[None] | None:

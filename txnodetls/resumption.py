@@ -15,6 +15,8 @@ hands each new one over, C{'resumeSession'} asks for it back.
   to serve, no tickets are made, unless the server was given ticket keys: a
   ticket with keys that no other process has is worth less than an entry in a
   store that all of them share.
+- Keys may come from a ring (C{ticketKeyRing}), which several servers and
+  processes share.  As long as it knows none, a server goes by its own.
 - Listeners get Node's callback as their last argument; or they return a Deferred
   or an awaitable, or (C{'resumeSession'}) the session itself.
 
@@ -31,14 +33,15 @@ from twisted.internet.defer import Deferred
 
 from txnodetls.answers import ask
 from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET, TLS1_3_VERSION
-from txnodetls.errors import invalidArgType
-from txnodetls.interfaces import ISessionStore
+from txnodetls.errors import Blame, NodeError, invalidArgValue
 from txnodetls.openssl import queries, sessions
 from txnodetls.openssl.calls import Driver
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
+from txnodetls.sessions.ring import TicketKeyRing
 from txnodetls.sessions.sealing import SessionSealer
-from txnodetls.sessions.tickets import TicketKeyRing
+from txnodetls.sessions.text import sessionStoreFrom, ticketKeyRingFrom
+from txnodetls.sessions.tickets import TicketKeys
 from txnodetls.storing import SessionKeeper
 from txnodetls.streams.emitter import EventEmitter
 
@@ -49,6 +52,7 @@ Answered = Callable[[BaseException | None, Any], None]
 _BYTES: Final = (bytes, bytearray, memoryview)
 # How long an id is; a ticket of TLS 1.3 of this length is nothing else.
 _ID: Final = 32
+_STORE: Final = "options.sessionStore"
 
 
 class ServerSessions:
@@ -57,26 +61,34 @@ class ServerSessions:
 
     @param server: whose events are listened to.
     @param reactor: for the time.
-    @param store: an ISessionStore, or None.
-    @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}: it is no store;
-        C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
+    @param store: an ISessionStore, or the text of one, or None.
+    @param ring: a TicketKeyRing, or the text of one, or None.
+    @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}, C{ERR_INVALID_ARG_VALUE}: it is no store,
+        or no ring; C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
     """
 
     __slots__ = (
         "_given",
         "_keeper",
         "_lifetime",
+        "_looksAfter",
         "_reactor",
         "_ring",
         "_sealer",
         "_server",
+        "_shared",
         "_speaksTLS13",
     )
 
-    def __init__(self, server: EventEmitter, reactor: Any, store: Any = None) -> None:
+    def __init__(
+        self, server: EventEmitter, reactor: Any, store: Any = None, ring: Any = None
+    ) -> None:
         self._server = server
         self._reactor = reactor
-        self._ring: TicketKeyRing | None = None
+        self._ring: TicketKeys | None = None
+        self._shared: TicketKeyRing | None = None
+        # Whether the shared ring was told to start.
+        self._looksAfter = False
         # Whether the keys in it came from somebody: others may have the same.
         self._given = False
         self._lifetime: float = DEFAULT_SESSION_TIMEOUT
@@ -84,10 +96,14 @@ class ServerSessions:
         self._keeper: SessionKeeper | None = None
         self._sealer: tuple[tuple[bytes, ...], SessionSealer] | None = None
         if store is not None:
-            if not ISessionStore.providedBy(store):
-                raise invalidArgType("options.sessionStore", "an ISessionStore", store)
+            store = sessionStoreFrom(_STORE, store, reactor)
             sessions.requireStore()
             self._keeper = SessionKeeper(store, reactor)
+        if ring is not None:
+            self._shared = ticketKeyRingFrom("options.ticketKeyRing", ring, reactor)
+            sessions.requireTicketKeys()
+            server.on("listening", self._listening)
+            server.on("close", self._closed)
 
     # -- ticket keys
 
@@ -101,11 +117,29 @@ class ServerSessions:
         self._speaksTLS13 = getattr(context, "speaksTLS13", False)
         if self._ring is not None:
             self._ring.lifetime = self._lifetime
+        if self._shared is not None:
+            self._shared.lifetime = max(self._shared.lifetime, self._lifetime)
         keys = getattr(context, "ticketKeys", None)
         if keys is not None:
             self.replaceKeys(keys)
+        self._requireSealing()
 
-    def ring(self) -> TicketKeyRing:
+    def _requireSealing(self) -> None:
+        """
+        A store that others share is of no use, and no secret, without keys that they share.
+
+        @raise NodeTypeError: C{ERR_INVALID_ARG_VALUE}.
+        """
+        keeper = self._keeper
+        if keeper is not None and keeper.needsKeys and not self._given and self._shared is None:
+            raise invalidArgValue(
+                _STORE,
+                keeper.store,
+                "needs keys to seal sessions with: its own (sealingKeys, keyFile=PATH in a text),"
+                " or the server's (ticketKeys, ticketKeyRing)",
+            )
+
+    def ring(self) -> TicketKeys:
         """
         The keys of this server's own; random ones are made at first need.
 
@@ -113,21 +147,48 @@ class ServerSessions:
         """
         if self._ring is None:
             sessions.requireTicketKeys()
-            self._ring = TicketKeyRing(None, self._lifetime, self._reactor.seconds)
+            self._ring = TicketKeys(None, self._lifetime, self._reactor.seconds)
         return self._ring
+
+    def current(self) -> bytes:
+        """The key that tickets are made with."""
+        shared = None if self._shared is None else self._shared.current
+        return self.ring().current if shared is None else shared
 
     def replaceKeys(self, keys: object) -> None:
         """Use these 48 bytes, and forget all others."""
+        self._requireOwn()
         self.ring().replace(keys)
         self._given = True
 
     def rotateKeys(self, keys: object) -> None:
         """Use these 48 bytes, or random ones if None; those before still open tickets."""
+        self._requireOwn()
         self.ring().rotate(keys)
         self._given = self._given or keys is not None
 
+    def _requireOwn(self) -> None:
+        if self._shared is not None:
+            raise NodeError(
+                "This server's ticket keys are those of its ticketKeyRing",
+                "ERR_INVALID_STATE",
+                blame=Blame.CONFIGURATION,
+            )
+
+    def _listening(self) -> None:
+        if self._shared is not None and not self._looksAfter:
+            self._looksAfter = True
+            self._shared.start()
+
+    def _closed(self, *_arguments: object) -> None:
+        if self._shared is not None and self._looksAfter:
+            self._looksAfter = False
+            self._shared.stop()
+
     def ticketKeys(self) -> tuple[bytes, ...]:
         """What a connection that begins now makes and opens tickets with; () for OpenSSL's own."""
+        if self._shared is not None:
+            return self._shared.keys() or self.ring().keys()
         if self._ring is None and self._heard() and sessions.ticketKeysAvailable():
             # With Node's tickets, so that there are new sessions when Node has any.
             return self.ring().keys()
@@ -136,7 +197,8 @@ class ServerSessions:
     @property
     def options(self) -> int:
         """C{SSL_OP_*} bits for connections that begin now."""
-        return SSL_OP_NO_TICKET if self._keeper is not None and not self._given else 0
+        shares = self._given or self._shared is not None
+        return SSL_OP_NO_TICKET if self._keeper is not None and not shares else 0
 
     # -- who is asked
 
@@ -206,10 +268,13 @@ class ServerSessions:
         self._tell(made, told)
 
     def _sealing(self) -> SessionSealer | None:
-        """What seals entries of a store without keys: the ticket keys, if somebody gave them."""
-        if not self._given:
+        """What seals entries of a store without keys: the ticket keys, if others can have them."""
+        if self._shared is not None:
+            keys = self._shared.keys()
+        else:
+            keys = self.ring().keys() if self._given else ()
+        if not keys:
             return None
-        keys = self.ring().keys()
         if self._sealer is None or self._sealer[0] != keys:
             self._sealer = keys, SessionSealer(keys)
         return self._sealer[1]

@@ -229,7 +229,9 @@ class Server(NetServer):
         context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
-        self._sessions = ServerSessions(self, self._reactor, given.sessionStore)
+        self._sessions = ServerSessions(
+            self, self._reactor, given.sessionStore, given.ticketKeyRing
+        )
         responder = given.ocspResponder
         self._stapler = None if responder is None else Stapler(responder, self._reactor)
         self._sessions.contextChanged(context)
@@ -298,7 +300,7 @@ class Server(NetServer):
 
         @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
         """
-        return self._sessions.ring().current
+        return self._sessions.current()
 
     def setTicketKeys(self, keys: bytes) -> None:
         """

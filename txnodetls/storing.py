@@ -65,6 +65,16 @@ class SessionKeeper:
         self._quietUntil = 0.0
         self._unsaid = 0
 
+    @property
+    def store(self) -> ISessionStore:
+        """The store."""
+        return self._store
+
+    @property
+    def needsKeys(self) -> bool:
+        """Whether others share the store, and it has no keys to seal with."""
+        return self._sealer is None and bool(getattr(self._store, "shared", False))
+
     def keep(
         self,
         sessionId: bytes,

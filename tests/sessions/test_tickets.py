@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from txnodetls.errors import NodeError, NodeTypeError
-from txnodetls.sessions.tickets import TicketKeyRing, ticketKeys
+from txnodetls.sessions.tickets import TicketKeys, ticketKeys
 
 A, B, C = (letter * 48 for letter in (b"a", b"b", b"c"))
 
@@ -17,8 +17,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ring(clock: Clock) -> TicketKeyRing:
-    return TicketKeyRing(A, 300, clock.seconds)
+def ring(clock: Clock) -> TicketKeys:
+    return TicketKeys(A, 300, clock.seconds)
 
 
 @pytest.mark.parametrize("given", [A, bytearray(A), memoryview(A)])
@@ -43,28 +43,28 @@ def test_what_is_no_bytes_is_refused(given: object) -> None:
 
 
 def test_random_keys_differ() -> None:
-    one, other = TicketKeyRing(), TicketKeyRing()
+    one, other = TicketKeys(), TicketKeys()
     assert len(one.current) == 48
     assert one.current != other.current
     assert one.keys() == (one.current,)
 
 
-def test_a_ring_refuses_what_is_no_key_and_stays_as_it_was(ring: TicketKeyRing) -> None:
+def test_a_ring_refuses_what_is_no_key_and_stays_as_it_was(ring: TicketKeys) -> None:
     for change in (ring.replace, ring.rotate):
         with pytest.raises(NodeError):
             change(b"short")
     assert ring.keys() == (A,)
     with pytest.raises(NodeError):
-        TicketKeyRing(b"short")
+        TicketKeys(b"short")
 
 
-def test_replacing_forgets_all_others(ring: TicketKeyRing) -> None:
+def test_replacing_forgets_all_others(ring: TicketKeys) -> None:
     ring.rotate(B)
     ring.replace(C)
     assert ring.keys() == (C,)
 
 
-def test_after_a_rotation_the_former_key_still_opens_tickets(ring: TicketKeyRing) -> None:
+def test_after_a_rotation_the_former_key_still_opens_tickets(ring: TicketKeys) -> None:
     ring.rotate(B)
     assert ring.current == B
     assert ring.keys() == (B, A)
@@ -73,9 +73,7 @@ def test_after_a_rotation_the_former_key_still_opens_tickets(ring: TicketKeyRing
     assert len(set(ring.keys())) == 3
 
 
-def test_a_former_key_goes_when_its_last_ticket_has_expired(
-    ring: TicketKeyRing, clock: Clock
-) -> None:
+def test_a_former_key_goes_when_its_last_ticket_has_expired(ring: TicketKeys, clock: Clock) -> None:
     clock.advance(1000)
     ring.rotate(B)
     clock.advance(200)
@@ -89,7 +87,7 @@ def test_a_former_key_goes_when_its_last_ticket_has_expired(
     assert ring.keys() == (C,)
 
 
-def test_a_key_that_comes_back_is_there_once(ring: TicketKeyRing, clock: Clock) -> None:
+def test_a_key_that_comes_back_is_there_once(ring: TicketKeys, clock: Clock) -> None:
     ring.rotate(B)
     ring.rotate(A)
     assert ring.keys() == (A, B)
@@ -99,7 +97,7 @@ def test_a_key_that_comes_back_is_there_once(ring: TicketKeyRing, clock: Clock) 
     assert ring.keys() == (A,)
 
 
-def test_keys_are_not_shown(ring: TicketKeyRing) -> None:
+def test_keys_are_not_shown(ring: TicketKeys) -> None:
     ring.rotate(B)
     shown = repr(ring) + str(ring)
     assert "aaa" not in shown

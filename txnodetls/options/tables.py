@@ -138,7 +138,8 @@ _SERVING: Final = OptionTable(
     _callback("SNICallback", checks.functionOrNothing, _ON_SERVER),
     _callback("pskCallback", checks.functionOrNothing, _ON_SERVER),
     FromFile("pskFile", "pskCallback", text.serverPsk),
-    _object("sessionStore", _ON_SERVER),
+    Option("sessionStore", "store", checks.anything, text.word),
+    Option("ticketKeyRing", "ring", checks.anything, text.word),
     _object("ocspResponder", _ON_SERVER),
 )
 

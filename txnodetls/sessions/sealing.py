@@ -49,12 +49,13 @@ class SessionSealer:
 
     @param keys: the first one seals, all of them open; at least 32 bytes each,
         known to every process that shares the store and to nobody else.
+    @param purpose: what is sealed for one purpose does not open for another.
     @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}, C{ERR_INVALID_ARG_VALUE}.
     """
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_keys", "_purpose")
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes], purpose: bytes = _PURPOSE) -> None:
         if isinstance(keys, (str, bytes, bytearray, memoryview)) or not keys:
             raise invalidArgType("keys", "a sequence of at least one key", keys)
         for index, key in enumerate(keys):
@@ -65,6 +66,7 @@ class SessionSealer:
                     f"keys[{index}]", len(key), f"must be at least {MIN_KEY} bytes"
                 )
         self._keys = tuple(bytes(key) for key in keys)
+        self._purpose = purpose
 
     def seal(self, sessionId: bytes, binding: bytes, data: bytes) -> bytes:
         """
@@ -73,7 +75,7 @@ class SessionSealer:
         @param binding: what else the session must not be taken away from.
         """
         salt = os.urandom(_SALT)
-        cipher = AESGCM(_derive(self._keys[0], salt))
+        cipher = AESGCM(self._derive(self._keys[0], salt))
         return _VERSION + salt + cipher.encrypt(_NONCE, data, _associated(sessionId, binding))
 
     def open(self, sessionId: bytes, binding: bytes, entry: bytes) -> bytes | None:
@@ -84,17 +86,16 @@ class SessionSealer:
         associated = _associated(sessionId, binding)
         for key in self._keys:
             try:
-                return AESGCM(_derive(key, salt)).decrypt(_NONCE, sealed, associated)
+                return AESGCM(self._derive(key, salt)).decrypt(_NONCE, sealed, associated)
             except InvalidTag:
                 continue
         return None
 
+    def _derive(self, key: bytes, salt: bytes) -> bytes:
+        return HKDF(SHA256(), 32, salt, self._purpose).derive(key)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {len(self._keys)} keys>"
-
-
-def _derive(key: bytes, salt: bytes) -> bytes:
-    return HKDF(SHA256(), 32, salt, _PURPOSE).derive(key)
 
 
 def _associated(sessionId: bytes, binding: bytes) -> bytes:
