@@ -102,7 +102,7 @@ class ServerSessions:
         if ring is not None:
             self._shared = ticketKeyRingFrom("options.ticketKeyRing", ring, reactor)
             sessions.requireTicketKeys()
-            server.on("listening", self._listening)
+            server.on("listening", self.lookAfterKeys)
             server.on("close", self._closed)
 
     # -- ticket keys
@@ -175,11 +175,6 @@ class ServerSessions:
                 blame=Blame.CONFIGURATION,
             )
 
-    def _listening(self) -> None:
-        if self._shared is not None and not self._looksAfter:
-            self._looksAfter = True
-            self._shared.start()
-
     def _closed(self, *_arguments: object) -> None:
         if self._shared is not None and self._looksAfter:
             self._looksAfter = False
@@ -199,6 +194,12 @@ class ServerSessions:
         """C{SSL_OP_*} bits for connections that begin now."""
         shares = self._given or self._shared is not None
         return SSL_OP_NO_TICKET if self._keeper is not None and not shares else 0
+
+    def lookAfterKeys(self) -> None:
+        """Have the ring, if there is one, look after its keys until the server is closed."""
+        if self._shared is not None and not self._looksAfter:
+            self._looksAfter = True
+            self._shared.start()
 
     # -- who is asked
 

@@ -31,7 +31,9 @@ def test_every_option_with_a_text_form_is_a_switch() -> None:
     names = {name for table in (SERVER, CONNECT, LISTEN) for name in table.textNames()}
     own = {"allowHalfOpen", "pauseOnConnect", "highWaterMark"}
     places = {"host", "fd", "exclusive", "timeout"}
-    assert names - set(SETTINGS) == own | places
+    # These are said as session-store and ticket-keys.
+    shared = {"sessionStore", "ticketKeyRing"}
+    assert names - set(SETTINGS) == own | places | shared
 
 
 def test_switches_and_the_file_say_the_same(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from txnodetls.daemon.settings import (
     SWITCH_ONLY,
     Scope,
 )
+from txnodetls.daemon.sharing import addSharing
 from txnodetls.daemon.written import Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
 from txnodetls.options import (
@@ -313,6 +314,7 @@ def _listener(
         return ListenerConfig(name, where, {}, serving, (), None, level)
     throwaway = _complete(level, options, process, where.get("host"), files)
     options["secureContext"] = _context(level, options, name)
+    addSharing(level, own, options)
     _tryServer(level, options)
     return ListenerConfig(name, where, options, serving, (), throwaway, level)
 

@@ -108,9 +108,10 @@ class Listener:
 
     @property
     def hasTicketKeys(self) -> bool:
-        """Whether its options have ticket keys."""
+        """Whether its options say what tickets are made with, or that sessions are kept instead."""
         server = self._server
-        return server is not None and server.served.config.options.get("ticketKeys") is not None
+        said = {"ticketKeys", "ticketKeyRing", "sessionStore"}
+        return server is not None and not said.isdisjoint(server.served.config.options)
 
     def _stopped(self, server: FrontServer | None, port: Any) -> None:
         if server is not None:

@@ -300,6 +300,27 @@ _own(
     "text",
     "text",
 )
+_own(
+    "session-store",
+    "STORE",
+    Scope.LISTENER,
+    _SESSIONS,
+    text.word,
+    "Keep sessions here, sealed, in place of tickets: memory, redis://HOST:PORT/DB, "
+    "rediss://..., memcached://HOST:PORT. At the end of the latter, ?keyFile=PATH names the key "
+    "that seals them.",
+    "with the clients, in tickets",
+)
+_own(
+    "ticket-keys",
+    "RING",
+    Scope.LISTENER,
+    _SESSIONS,
+    text.word,
+    "Make ticket keys, and change and share them: memory, file:PATH, redis://HOST:PORT/DB?"
+    "keyFile=PATH, rediss://... Each makes tickets for an hour, or ?interval=SECONDS.",
+    "this process's own, changed every hour",
+)
 NODE_SWITCHES: Final = (
     "tls-v1.0",
     "tls-v1.1",
@@ -349,6 +370,8 @@ OWN: Final = OptionTable(
 # Options that the daemon decides itself.
 _DECIDED: Final = frozenset(
     {"allowHalfOpen", "pauseOnConnect", "highWaterMark", "exclusive", "host", "fd", "timeout"}
+    # They are said as session-store and ticket-keys.
+    | {"sessionStore", "ticketKeyRing"}
 )
 # What a context that is chosen by its name brings along; everything else is the listener's.
 _BY_NAME: Final = frozenset(
@@ -433,7 +456,7 @@ _NODE: Final[tuple[tuple[str, str, str, str, str], ...]] = (
         "ticketKeysFile",
         "FILE",
         _SESSIONS,
-        "48 bytes that session tickets are made with; without it they are random, and are changed.",
+        "48 bytes that session tickets are made with. Better is ticket-keys, which changes them.",
         "",
     ),
     ("ticketKeys", "FILE", _SESSIONS, "The same as ticketKeysFile.", ""),
