@@ -1,5 +1,5 @@
 """
-Drives a Twisted protocol from a TLSSocket.
+Drives a Twisted protocol from a socket, with TLS or without.
 
 What a protocol sees, in this order:
 
@@ -52,11 +52,12 @@ from twisted.python.failure import Failure
 
 from txnodetls.errors import NodeError
 from txnodetls.protocol.states import Receiving
+from txnodetls.socket import TLSSocket
 from txnodetls.twisted.upgrade import upgrade
 
 if TYPE_CHECKING:
-    from txnodetls.socket import TLSSocket
-    from txnodetls.twisted.transport import TLSTransport
+    from txnodetls.net.socket import Socket
+    from txnodetls.twisted.transport import SocketTransport, TLSTransport
 
 __all__ = ["ProtocolAdapter", "connectionLostReason", "protocolsOf"]
 
@@ -91,16 +92,21 @@ def connectionLostReason(error: BaseException | None) -> Failure:
 
 class ProtocolAdapter:
     """
-    Connects a protocol to a TLSSocket whose handshake is done.
+    Connects a protocol to a TLSSocket whose handshake is done, or to a plain socket.
 
+    @param transport: what the protocol gets; by default the TLSSocket's.
     @ivar protocol: the protocol; assignable, as C{transport.protocol} is.
     """
 
     __slots__ = ("_error", "_halfClosing", "_listening", "_protocol", "socket", "transport")
 
-    def __init__(self, socket: TLSSocket, protocol: IProtocol) -> None:
+    def __init__(
+        self, socket: Socket, protocol: IProtocol, transport: SocketTransport | None = None
+    ) -> None:
         self.socket = socket
-        self.transport = cast("TLSTransport", socket.transport)
+        if transport is None:
+            transport = cast("TLSSocket", socket).transport  # type: ignore[assignment]
+        self.transport = cast("SocketTransport", transport)
         self.transport._owner = self
         self._error: BaseException | None = None
         self.protocol = protocol
@@ -126,7 +132,7 @@ class ProtocolAdapter:
         self._listen()
         try:
             self._protocol.makeConnection(self.transport)
-            if self._listening:
+            if self._listening and isinstance(self.socket, TLSSocket):
                 self._protocol.handshakeCompleted()  # type: ignore[attr-defined]
         except Exception as error:
             self._error = error
@@ -140,13 +146,12 @@ class ProtocolAdapter:
         if self._error is None:
             self._error = ConnectionAborted()
 
-    def startTLS(self, options: Mapping[str, Any], normal: bool) -> None:
-        """Put another TLSSocket on top and listen to that instead."""
-        outer = self.socket
-        inner = upgrade(outer, options, normal)
+    def startTLS(self, contextFactory: Any, normal: bool) -> None:
+        """Put a TLSSocket on top and listen to that instead."""
+        inner = upgrade(self.socket, contextFactory, normal)
         self._unlisten()
-        self.socket = self.transport.tlsSocket = inner
-        inner._transport = self.transport
+        self.socket = self.transport._socket = inner
+        inner._transport = cast("TLSTransport", self.transport)
         inner.allowHalfOpen = self._halfClosing
         self._listen()
 
@@ -178,7 +183,7 @@ class ProtocolAdapter:
             self._raised(error)
 
     def _ended(self) -> None:
-        engine = self.socket._engine
+        engine = self.socket._engine if isinstance(self.socket, TLSSocket) else None
         if engine is not None and engine.receiving is not Receiving.ENDED:
             self._failed(ConnectionLost("TCP ended without a close_notify: TLS was truncated"))
             if self._halfClosing:

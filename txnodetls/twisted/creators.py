@@ -90,6 +90,13 @@ def _reactorOr(reactor: Any) -> Any:
 class _Creator:
     """What both have in common: a certificate, as AMP's C{StartTLS} takes it, they are, too."""
 
+    _options: Options
+
+    @property
+    def tlsOptions(self) -> Options:
+        """The options, with one context for all connections."""
+        return self._options
+
     def options(self, *authorities: object) -> Self:
         """
         Part of what AMP asks of a certificate.
@@ -120,7 +127,7 @@ class ClientCreator(_Creator):
         read = readOptions(CONNECT, {**named, **options})
         if nameless(read):
             raise missingArgs("options.servername", "options.host")
-        self._options: Options = read | {"secureContext": contextFrom(read)}
+        self._options = read | {"secureContext": contextFrom(read)}
         self._reactor = reactor
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
@@ -148,7 +155,7 @@ class ServerCreator(_Creator):
 
     def __init__(self, options: Mapping[str, Any], *, reactor: Any = None) -> None:
         read = readOptions(SERVER, options)
-        self._options: Options = read | {"secureContext": contextFrom(read, isServer=True)}
+        self._options = read | {"secureContext": contextFrom(read, isServer=True)}
         self._reactor = _reactorOr(reactor)
         self.tlsServer = self._serverOf(self._options)
         self._negotiating: dict[tuple[bytes, ...], Server] = {}

@@ -49,11 +49,11 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txnodetls.interfaces import ISecureContext
+from txnodetls.net.socket import Socket
 from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
 
-__all__ = ["TLSTransport", "addressOf", "transportOf"]
+__all__ = ["SocketTransport", "TLSTransport", "addressOf", "transportOf"]
 
 log = Logger()
 
@@ -66,8 +66,8 @@ class Owner(Protocol):
     def aborting(self) -> None:
         """The transport's abortConnection was called."""
 
-    def startTLS(self, options: Mapping[str, Any], normal: bool) -> None:
-        """Put one more TLS connection on top of the present one."""
+    def startTLS(self, contextFactory: Any, normal: bool) -> None:
+        """Put a TLS connection on top of the present one."""
 
 
 class Sending(enum.IntEnum):
@@ -107,7 +107,7 @@ class _Pull:
 
     __slots__ = ("_asked", "_producer", "_transport")
 
-    def __init__(self, producer: IPullProducer, transport: TLSTransport) -> None:
+    def __init__(self, producer: IPullProducer, transport: SocketTransport) -> None:
         self._producer = producer
         self._transport = transport
         self._asked = False
@@ -138,16 +138,13 @@ class _Pull:
             self.resumeProducing()
 
 
-@implementer(INegotiated, ITLSTransport, IConsumer, IPushProducer)
-class TLSTransport:
+@implementer(ITLSTransport, IConsumer, IPushProducer)
+class SocketTransport:
     """
-    ITCPTransport, ISSLTransport, ITLSTransport, INegotiated, IConsumer and
-    IPushProducer of one TLSSocket.
+    ITCPTransport, IConsumer and IPushProducer of one socket, and what leads on to TLS.
 
-    There is one per socket: C{socket.transport}, made when it is first asked
-    for.  Both faces of a connection may be used side by side.
-
-    @ivar tlsSocket: the TLSSocket: the way back to Node's API.
+    By itself it is the transport of a connection without TLS.  After C{startTLS} it is a
+    L{TLSTransport}: the same object, with more interfaces.
     """
 
     __slots__ = (
@@ -158,25 +155,25 @@ class TLSTransport:
         "_peer",
         "_producer",
         "_sending",
-        "tlsSocket",
+        "_socket",
     )
 
-    def __init__(self, tlsSocket: TLSSocket) -> None:
-        self.tlsSocket = tlsSocket
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
         self._sending = Sending.OPEN
         self._producer: IPushProducer | _Pull | None = None
         self._paused = False
         self._owner: Owner | None = None
-        self._peer = addressOf(tlsSocket._remote)
-        self._host = addressOf(tlsSocket._local)
+        self._peer = addressOf(socket._remote)
+        self._host = addressOf(socket._local)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._sending.name.lower()} on {self.tlsSocket!r}>"
+        return f"<{type(self).__name__} {self._sending.name.lower()} on {self._socket!r}>"
 
     @property
     def reactor(self) -> Any:
         """The reactor that the connection lives on."""
-        return self.tlsSocket.reactor
+        return self._socket._ticks.reactor
 
     # -- ITransport
 
@@ -193,10 +190,10 @@ class TLSTransport:
             return
         if isinstance(data, str):
             raise TypeError("data must be bytes, not str")
-        tlsSocket = self.tlsSocket
-        if not tlsSocket.writable:
+        stream = self._socket
+        if not stream.writable:
             return
-        if not tlsSocket.write(data) and self._producer is not None and not self._paused:
+        if not stream.write(data) and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
 
@@ -216,7 +213,7 @@ class TLSTransport:
             self._sending = Sending.CLOSING
             return
         self._sending = Sending.CLOSED
-        self.tlsSocket.destroySoon()
+        self._socket.destroySoon()
 
     def getPeer(self) -> Any:
         """The peer's address, also after the connection is gone."""
@@ -243,18 +240,18 @@ class TLSTransport:
             self._sending = Sending.ENDING
             return
         self._sending = Sending.ENDED
-        self.tlsSocket.end()
+        self._socket.end()
 
     def abortConnection(self) -> None:
         """Close at once; what is queued is lost."""
         self._sending = Sending.CLOSED
         if self._owner is not None:
             self._owner.aborting()
-        self.tlsSocket.destroy()
+        self._socket.destroy()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Switch Nagle's algorithm off (True) or on."""
-        self.tlsSocket.setNoDelay(bool(enabled))
+        self._socket.setNoDelay(bool(enabled))
 
     def getTcpNoDelay(self) -> bool:
         """Whether Nagle's algorithm is off."""
@@ -262,73 +259,44 @@ class TLSTransport:
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Switch TCP's keep-alive probes on or off."""
-        self.tlsSocket.setKeepAlive(bool(enabled))
+        self._socket.setKeepAlive(bool(enabled))
 
     def getTcpKeepAlive(self) -> bool:
         """Whether TCP's keep-alive probes are on."""
         return self._isSet(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
     def _isSet(self, level: int, name: int) -> bool:
-        carrier = self.tlsSocket._carrier
+        carrier = self._socket._carrier
         handle = None if carrier is None else carrier.handle
         return isinstance(handle, socket.socket) and bool(handle.getsockopt(level, name))
-
-    # -- ISSLTransport, INegotiated, ISystemHandle
-
-    def getPeerCertificate(self) -> crypto.X509 | None:
-        """The peer's certificate as pyOpenSSL's X509, or None if it sent none."""
-        certificate = self.tlsSocket.getPeerCertificate()
-        if not certificate:
-            return None
-        return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate["raw"])
-
-    def getHandle(self) -> Any:
-        """
-        pyOpenSSL's Connection, for C{twisted.internet.ssl.Certificate.peerFromTransport}.
-
-        It is for looking only: to read, write or shut down by it breaks the connection.
-        """
-        engine = self.tlsSocket._engine
-        return None if engine is None else engine.driver.connection
-
-    @property
-    def negotiatedProtocol(self) -> bytes | None:
-        """The protocol that ALPN settled, or None."""
-        protocol = self.tlsSocket.alpnProtocol
-        return protocol.encode("latin-1") if isinstance(protocol, str) else None
 
     # -- ITLSTransport
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """
-        Start one more TLS connection inside of this one, in this protocol's place.
+        Go over to TLS on this connection (STARTTLS), or start one more TLS connection inside of
+        it, in this protocol's place.
 
-        The protocol stays connected to this transport; C{tlsSocket} is then the inner
-        connection.  A protocol that is an IHandshakeListener hears of its handshake; what
-        is written meanwhile is kept.
+        The protocol stays connected to this transport, which has a C{tlsSocket} then.  A
+        protocol that is an IHandshakeListener hears of the handshake; what is written
+        meanwhile is kept.
 
-        @param contextFactory: an ISecureContext, or a mapping of Node's options, which can
-            say more: a client's C{servername} above all.
-        @param normal: False makes the connection's client the inner server.
+        @param contextFactory: a L{ServerCreator} or L{ClientCreator}, which serve any number of
+            connections; an ISecureContext; or a mapping of Node's options.  A client's has to
+            say whom to expect, unless the connection was made to a host's name.
+        @param normal: False makes the connection's client the server.
 
-        @raise TypeError: contextFactory is neither, e.g. one of Twisted's own.
-        @raise RuntimeError: no protocol is connected to this transport.
+        @raise TypeError: contextFactory is none of these, e.g. one of Twisted's own.
+        @raise RuntimeError: no protocol is connected to this transport, or a producer is.
+        @raise NodeError: an option is wrong; C{ERR_MISSING_ARGS} where a client has nothing to
+            check the server's certificate against.
         """
-        if ISecureContext.providedBy(contextFactory):
-            options: Mapping[str, Any] = {"secureContext": contextFactory}
-        elif isinstance(contextFactory, Mapping):
-            options = contextFactory
-        else:
-            raise TypeError(
-                "startTLS takes an ISecureContext (txnodetls.createSecureContext) or a mapping "
-                f"of Node's options, not {type(contextFactory).__name__}"
-            )
         if self._owner is None:
             raise RuntimeError("startTLS needs a protocol that is connected to this transport")
-        producer = self._producer
-        if producer is not None:
+        if self._producer is not None:
             raise RuntimeError("startTLS cannot be called while a producer is registered")
-        self._owner.startTLS(options, normal)
+        self._owner.startTLS(contextFactory, normal)
+        self.__class__ = TLSTransport
 
     # -- IConsumer
 
@@ -345,15 +313,15 @@ class TLSTransport:
             raise RuntimeError(
                 f"Cannot register producer {producer!r}: {self._producer!r} is still registered"
             )
-        tlsSocket = self.tlsSocket
-        if tlsSocket.destroyed:
+        stream = self._socket
+        if stream.destroyed:
             producer.stopProducing()
             return
         self._producer = producer if streaming else _Pull(producer, self)
         self._paused = False
-        tlsSocket.on("drain", self._drained)
-        tlsSocket.on("close", self._closed)
-        if tlsSocket.writableNeedDrain:
+        stream.on("drain", self._drained)
+        stream.on("close", self._closed)
+        if stream.writableNeedDrain:
             self._paused = True
             self._producer.pauseProducing()
         elif not streaming:
@@ -375,11 +343,11 @@ class TLSTransport:
 
     def pauseProducing(self) -> None:
         """Deliver nothing until C{resumeProducing}; the peer is slowed by TCP."""
-        self.tlsSocket.pause()
+        self._socket.pause()
 
     def resumeProducing(self) -> None:
         """Deliver again."""
-        self.tlsSocket.resume()
+        self._socket.resume()
 
     def stopProducing(self) -> None:
         """Whoever consumed what is received here wants no more: C{loseConnection}."""
@@ -390,7 +358,7 @@ class TLSTransport:
     @property
     def connected(self) -> bool:
         """Whether the connection is open."""
-        return not self.tlsSocket.destroyed
+        return not self._socket.destroyed
 
     @property
     def disconnecting(self) -> bool:
@@ -429,8 +397,49 @@ class TLSTransport:
     def _forgetProducer(self) -> None:
         self._producer = None
         self._paused = False
-        self.tlsSocket.removeListener("drain", self._drained)
-        self.tlsSocket.removeListener("close", self._closed)
+        self._socket.removeListener("drain", self._drained)
+        self._socket.removeListener("close", self._closed)
+
+
+@implementer(INegotiated)
+class TLSTransport(SocketTransport):
+    """
+    The transport of one TLSSocket: besides the above, ISSLTransport and INegotiated.
+
+    There is one per socket: C{socket.transport}, made when it is first asked
+    for.  Both faces of a connection may be used side by side.
+    """
+
+    __slots__ = ()
+
+    _socket: TLSSocket
+
+    @property
+    def tlsSocket(self) -> TLSSocket:
+        """The TLSSocket: the way back to Node's API."""
+        return self._socket
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The peer's certificate as pyOpenSSL's X509, or None if it sent none."""
+        certificate = self.tlsSocket.getPeerCertificate()
+        if not certificate:
+            return None
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate["raw"])
+
+    def getHandle(self) -> Any:
+        """
+        pyOpenSSL's Connection, for C{twisted.internet.ssl.Certificate.peerFromTransport}.
+
+        It is for looking only: to read, write or shut down by it breaks the connection.
+        """
+        engine = self.tlsSocket._engine
+        return None if engine is None else engine.driver.connection
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that ALPN settled, or None."""
+        protocol = self.tlsSocket.alpnProtocol
+        return protocol.encode("latin-1") if isinstance(protocol, str) else None
 
 
 def transportOf(tlsSocket: TLSSocket) -> TLSTransport:
