@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from tests.daemon.load import Loop, echoBackend
 from tests.daemon.running import Twistd
-from tests.support import requireTool, runTool
+from tests.support import Pki, requireTool, runTool
 
 PAIR = ["--port=0", "--key=key.pem", "--cert=cert.pem"]
 
@@ -178,3 +179,129 @@ def test_a_backend_that_does_not_answer_is_given_up(
             daemon.waitFor('reason="no backend" code=TimeoutError')
         for each in filling:
             each.close()
+
+
+def issueTo(directory: Path, pki: Pki, source: str, *names: str) -> None:
+    pair = pki.issue(*names)
+    (directory / f"{source}.pem").write_bytes(pair.cert + pair.key)
+
+
+def test_names_get_their_certificates_also_new_ones(
+    directory: Path, pki: Pki, trusting: ssl.SSLContext
+) -> None:
+    certs = directory / "certs"
+    certs.mkdir()
+    issueTo(certs, pki, "a", "a.example")
+    with Twistd(
+        "nodetls", "--port=0", "--certDir=certs", "--strictSNI=yes", "--watch=0.05", cwd=directory
+    ) as daemon:
+        (port,) = daemon.ports()
+        with dial(port, trusting, "a.example") as client:
+            assert exchange(client) == b"a question"
+        for name in ("b.example", None):
+            trusting.check_hostname = False
+            with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure|internal.error"):
+                dial(port, trusting, name)  # type: ignore[arg-type]
+        trusting.check_hostname = True
+        issueTo(certs, pki, "b", "b.example")
+        (certs / "c.key").write_bytes(pki.server.key)
+        daemon.waitFor("certs/c: a key without its certificate")
+        daemon.waitFor("] reloaded")
+        for name in ("a.example", "b.example"):
+            with dial(port, trusting, name) as client:
+                assert exchange(client) == b"a question"
+        (certs / "a.pem").write_text("half a fi")
+        daemon.waitFor("certs/a: .*; the one from before stays")
+        with dial(port, trusting, "a.example") as client:
+            assert exchange(client) == b"a question"
+
+
+def test_routes_go_by_name_and_protocol_and_have_their_own_trust_and_rules(
+    directory: Path, pki: Pki, loop: Loop, trusting: ssl.SSLContext
+) -> None:
+    backend = loop.run(echoBackend())
+    number = backend.sockets[0].getsockname()[1]
+    (directory / "www").mkdir()
+    (directory / "www" / "page").write_bytes(b"a page")
+    names = ["files.example", "staff.example", "localhost"]
+    pair = pki.issue(*names)
+    (directory / "key.pem").write_bytes(pair.key)
+    (directory / "cert.pem").write_bytes(pair.cert)
+    for who in ("boss", "guest"):
+        credentials = pki.issue(f"{who}@example.test", common_name=who)
+        (directory / f"{who}.pem").write_bytes(credentials.cert + credentials.key)
+    (directory / "nodetls.toml").write_text(
+        f"""
+        key = "key.pem"
+        cert = "cert.pem"
+        port = 0
+        proxy = "tcp:127.0.0.1:{number}"
+        [[listener]]
+        name = "web"
+        [[listener.route]]
+        name = "files"
+        servernames = ["files.example"]
+        static = "www"
+        [[listener.route]]
+        name = "staff"
+        servernames = ["staff.example"]
+        ca = "ca.pem"
+        clientSubject = ["CN=boss"]
+        """
+    )
+
+    def staff(certificate: str | None) -> bytes:
+        context = ssl.create_default_context(cadata=pki.ca.decode())
+        if certificate is not None:
+            context.load_cert_chain(directory / certificate)
+        try:
+            with dial(port, context, "staff.example") as client:
+                return exchange(client)
+        except (ssl.SSLError, ConnectionError):
+            return b""
+
+    with Twistd("nodetls", "--config=nodetls.toml", cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        with dial(port, trusting) as client:
+            assert exchange(client) == b"a question"
+        with dial(port, trusting, "files.example") as client:
+            client.sendall(b"GET /page HTTP/1.0\r\n\r\n")
+            received = b""
+            while piece := client.recv(1000):
+                received += piece
+            assert received.endswith(b"\r\n\r\na page")
+        assert staff("boss.pem") == b"a question"
+        assert staff("guest.pem") == b""
+        assert staff(None) == b""
+        daemon.waitFor("connection .*name=files.example .*route=files .*reason=done")
+        daemon.waitFor("connection .*name=staff.example .*route=staff .*reason=done")
+        daemon.waitFor('connection .*name=staff.example .*route=staff .*reason="not allowed"')
+        daemon.waitFor("code=ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_rules_hold_for_resumed_sessions(
+    version: ssl.TLSVersion, directory: Path, pki: Pki, trusting: ssl.SSLContext
+) -> None:
+    credentials = pki.issue("boss@example.test", common_name="boss")
+    (directory / "boss.pem").write_bytes(credentials.cert + credentials.key)
+    trusting.load_cert_chain(directory / "boss.pem")
+    trusting.maximum_version = version
+    path = directory / "nodetls.toml"
+    text = 'echo = true\nport = 0\nkey = "key.pem"\ncert = "cert.pem"\nca = "ca.pem"\n'
+    path.write_text(text + 'clientSubject = ["CN=boss"]\n')
+    with Twistd("nodetls", "--config=nodetls.toml", cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        with dial(port, trusting) as client:
+            assert exchange(client) == b"a question"
+            session = client.session
+        path.write_text(text + 'clientSubject = ["CN=other"]\n')
+        daemon.signal(signal.SIGHUP)
+        daemon.waitFor("] reloaded")
+        plain = socket.create_connection(("127.0.0.1", port), 20)
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            with trusting.wrap_socket(
+                plain, server_hostname="localhost", session=session
+            ) as client:
+                assert exchange(client) == b""
+        daemon.waitFor('connection .*resumed=yes.*reason="not allowed"')

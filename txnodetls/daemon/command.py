@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from typing import Any, NoReturn
 
 from twisted.python import usage
@@ -13,6 +14,7 @@ from twisted.python import usage
 from txnodetls.daemon.config import Config, readConfig
 from txnodetls.daemon.manual import manual
 from txnodetls.daemon.settings import FLAGS, SETTINGS
+from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.written import ConfigError
 from txnodetls.options import SERVER
 
@@ -65,6 +67,12 @@ class Options(usage.Options):
         if self["test-config"]:
             for listener in self.config.listeners:
                 sys.stdout.write(f"{listener.name}: {listener.serving}\n")
+            days, now = self.config.own.certWarning, time.time()
+            validities = [
+                each for listener in self.config.listeners for each in listener.validities
+            ]
+            for warning in [*self.config.warnings, *troubles(validities, now, days)]:
+                sys.stderr.write(f"warning: {warning}\n")
             sys.stdout.write("the configuration is good\n")
             raise SystemExit(0)
 

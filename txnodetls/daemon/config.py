@@ -26,7 +26,10 @@ from typing import Any, Final
 
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
+from txnodetls.daemon.certdir import Pair, grouped, readDirectory
 from txnodetls.daemon.files import Files
+from txnodetls.daemon.names import NameTable, matches, wrongName
+from txnodetls.daemon.rules import Rules, readRules
 from txnodetls.daemon.settings import (
     DEFAULTS,
     HANDSHAKE_TIMEOUT,
@@ -34,11 +37,13 @@ from txnodetls.daemon.settings import (
     NODE_SWITCHES,
     OWN,
     PORT,
+    ROUTE_ONLY,
     SETTINGS,
     SWITCH_ONLY,
     Scope,
 )
 from txnodetls.daemon.sharing import addSharing
+from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
 from txnodetls.options import (
@@ -58,6 +63,8 @@ from txnodetls.twisted.blame import wrongText
 __all__ = ["Config", "ListenerConfig", "Mode", "RouteConfig", "Serving", "readConfig"]
 
 NAME: Final = "nodetls"
+NO_RULES: Final = Rules()
+NO_NAMES: Final[NameTable[SecureContext]] = NameTable()
 
 # What is one listener's alone, so that a switch cannot say it for several.
 _PLACES: Final = ("name", "port", "path", "interface")
@@ -109,11 +116,34 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """What is served to some of a listener's clients."""
+    """
+    What is served to some of a listener's clients.
+
+    @ivar name: its name in logs and metrics.
+    @ivar servernames: the names that they ask for; empty: whatever they ask for.
+    @ivar protocols: what was agreed on with them; empty: whatever that is.
+    @ivar context: its certificates and trust, or None: the listener's.
+    @ivar rules: who may come in.
+    @ivar given: which options of its own it has.
+    """
 
     name: str
     serving: Serving
+    servernames: tuple[str, ...]
+    protocols: tuple[str, ...]
     context: SecureContext | None
+    rules: Rules
+    given: frozenset[str] = frozenset()
+
+    def takes(self, servername: str | None, protocol: str | None) -> bool:
+        """Whether a client with this name and protocol is served here."""
+        return self.isFor(servername) and (not self.protocols or protocol in self.protocols)
+
+    def isFor(self, servername: str | None) -> bool:
+        """Whether a client with this name may be served here."""
+        if not self.servernames:
+            return True
+        return servername is not None and matches(self.servernames, servername)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +155,9 @@ class ListenerConfig:
     @ivar where: options of C{listen}: port, host …
     @ivar options: options of C{createServer} with C{secureContext} made.
     @ivar serving: what is served where no route says otherwise.
+    @ivar rules: who may come in where no route says otherwise.
+    @ivar contexts: by the names that clients ask for.
+    @ivar validities: of all certificates that are served.
     @ivar throwaway: the certificate (PEM) that was made for want of one, or None.
     @ivar level: what was written, for errors.
     """
@@ -133,14 +166,25 @@ class ListenerConfig:
     where: Mapping[str, Any]
     options: Mapping[str, Any]
     serving: Serving
-    routes: tuple[RouteConfig, ...]
-    throwaway: bytes | None
     level: Level
+    rules: Rules = NO_RULES
+    routes: tuple[RouteConfig, ...] = ()
+    contexts: NameTable[SecureContext] = NO_NAMES
+    validities: tuple[Validity, ...] = ()
+    throwaway: bytes | None = None
 
     @property
     def own(self) -> Options:
         """The daemon's own settings."""
         return self.serving.own
+
+    def knows(self, servername: str | None) -> bool:
+        """Whether a certificate or a route is for this name."""
+        if servername is None:
+            return False
+        if self.contexts.find(servername) is not None:
+            return True
+        return any(route.servernames and route.isFor(servername) for route in self.routes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +194,13 @@ class Config:
 
     @ivar own: the daemon's own settings that hold for the whole process.
     @ivar files: what was read for it.
+    @ivar warnings: what is not good, and yet no reason not to serve.
     """
 
     listeners: tuple[ListenerConfig, ...]
     own: Options
     files: Files
+    warnings: tuple[str, ...] = ()
 
 
 def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Config:
@@ -180,15 +226,16 @@ def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Confi
                     problem = f"there are {len(levels)} listeners: say it in {file and file.title}"
                     raise given.error(name, problem)
         listeners = []
+        warnings: list[str] = []
         for number, level in enumerate(levels or [Level()], 1):
             named = NAME if len(levels) < 2 else f"listener{number}"
             if file is not None:
                 level = _inherited(level, file)
             listeners.append(
-                _listener(_inherited(given, level), named, file is not None, own, files)
+                _listener(_inherited(given, level), named, file is not None, own, files, warnings)
             )
     _checkApart(listeners, levels)
-    return Config(tuple(listeners), own, files)
+    return Config(tuple(listeners), own, files, tuple(warnings))
 
 
 # -- names
@@ -214,6 +261,8 @@ def _checkNames(level: Level, scope: Scope) -> None:
             raise level.error(name, f"unknown{hint}")
         if name in SWITCH_ONLY and level.title:
             raise level.error(name, "is a switch only")
+        if name in ROUTE_ONLY and scope is not Scope.ROUTE:
+            raise level.error(name, "belongs to a route")
         if setting.scope < scope:
             place = "the top of the file" if setting.scope is Scope.PROCESS else "the listener"
             raise level.error(name, f"belongs to {place}")
@@ -299,7 +348,12 @@ def _versions(own: Options) -> dict[str, str]:
 
 
 def _listener(
-    level: Level, name: str, inFile: bool, process: Options, files: Files
+    level: Level,
+    name: str,
+    inFile: bool,
+    process: Options,
+    files: Files,
+    warnings: list[str],
 ) -> ListenerConfig:
     own = _own(level)
     name = own.get("name") or name
@@ -310,13 +364,188 @@ def _listener(
     if process.get("trace-tls"):
         options.setdefault("enableTrace", True)
     if serving.mode is Mode.ORIGINATE:
+        _forbid(level, ("certDir", "strictSNI", "clientSubject", "clientSAN"))
         serving = _originating(level, serving, options, process)
-        return ListenerConfig(name, where, {}, serving, (), None, level)
-    throwaway = _complete(level, options, process, where.get("host"), files)
+        return ListenerConfig(name, where, {}, serving, level)
+    groups = _directory(level, own, files, warnings)
+    credentials = options.keys() & {"key", "pfx"}
+    throwaway = None
+    _fillIn(options, process)
+    _demand(level, options)
+    if groups and not credentials and not own.strictSNI:
+        _useFirst(groups, options)
+    elif not credentials and not own.strictSNI and "pskCallback" not in options:
+        throwaway = _throwaway(options, where.get("host"), files)
     options["secureContext"] = _context(level, options, name)
     addSharing(level, own, options)
     _tryServer(level, options)
-    return ListenerConfig(name, where, options, serving, (), throwaway, level)
+    routes = _routes(level, options, name, own)
+    named = _byNames(level, options, name, routes, groups)
+    validities = validityOf(name, "default", options["secureContext"]) if credentials else []
+    for title, _, context in named:
+        validities += validityOf(name, title, context)
+    return ListenerConfig(
+        name,
+        where,
+        options,
+        serving,
+        level,
+        _rules(level, own, options),
+        tuple(routes),
+        NameTable((each, context) for _, names, context in named for each in names),
+        tuple(validities),
+        throwaway,
+    )
+
+
+def _byNames(
+    level: Level,
+    options: Mapping[str, Any],
+    listener: str,
+    routes: Iterable[RouteConfig],
+    groups: Iterable[list[Pair]],
+) -> list[tuple[str, Iterable[str], SecureContext]]:
+    """What is served by the name that a client asks for: title, names and context of each."""
+    found: list[tuple[str, Iterable[str], SecureContext]] = []
+    for route in routes:
+        if route.context is not None:
+            found.append((route.name, route.servernames, route.context))
+    for group in groups:
+        names = dict.fromkeys(name for pair in group for name in pair.names)
+        context = _groupContext(level, options, group, listener)
+        found.append((group[0].source, names, context))
+    return found
+
+
+def _forbid(level: Level, names: Iterable[str]) -> None:
+    """What has no meaning with originate."""
+    for name in names:
+        if name in level.values:
+            raise level.error(name, "has no meaning with originate")
+    if level.inner:
+        raise level.inner[0].error("route", "has no meaning with originate")
+
+
+def _rules(level: Level, own: Options, options: Mapping[str, Any]) -> Rules:
+    found = NO_RULES
+    for name in ("clientSubject", "clientSAN"):
+        entries = own.get(name)
+        if not entries:
+            continue
+        if not options.get("requestCert") or options.get("rejectUnauthorized") is False:
+            # A rule about certificates that nobody has verified would only look like one.
+            raise level.error(name, "needs ca, and clients that are refused without a certificate")
+        try:
+            one = readRules(*((entries, []) if name == "clientSubject" else ([], entries)))
+        except ValueError as error:
+            raise level.error(name, str(error)) from error
+        found = Rules(found.subjects + one.subjects, found.names + one.names)
+    return found
+
+
+# -- certificates in a directory
+
+
+def _directory(level: Level, own: Options, files: Files, warnings: list[str]) -> list[list[Pair]]:
+    directory = own.get("certDir")
+    if directory is None:
+        if own.strictSNI and not level.inner:
+            raise level.error("strictSNI", "needs certDir, or routes with servernames")
+        return []
+    try:
+        pairs, said = readDirectory(directory, files, files.pairs.get(directory, ()))
+    except OSError as error:
+        problem = f"cannot read {directory}: {error.strerror or error}"
+        raise level.error("certDir", problem) from error
+    files.pairs[directory] = pairs
+    groups, more = grouped(pairs)
+    warnings += said + more
+    if not groups:
+        raise level.error("certDir", f"there is nothing to use in {directory}")
+    return groups
+
+
+def _useFirst(groups: list[list[Pair]], options: dict[str, Any]) -> None:
+    """The certificate for those who ask for no other: the one called default, or the first."""
+    named = [group for group in groups if any(pair.source == "default" for pair in group)]
+    group = (named or groups)[0]
+    options["cert"] = [pair.certificate for pair in group]
+    options["key"] = [pair.key for pair in group]
+
+
+_CREDENTIALS: Final = ("key", "cert", "pfx", "passphrase")
+
+
+def _groupContext(
+    level: Level, options: Mapping[str, Any], group: list[Pair], name: str
+) -> SecureContext:
+    own = {key: value for key, value in options.items() if key not in _CREDENTIALS}
+    own.pop("secureContext", None)
+    own["cert"] = [pair.certificate for pair in group]
+    own["key"] = [pair.key for pair in group]
+    try:
+        return _makeContext(own, name)
+    except NodeError as error:
+        raise level.error("certDir", f"{group[0].source}: {error}") from error
+
+
+# -- routes
+
+
+def _routes(
+    level: Level, options: Mapping[str, Any], listener: str, own: Options
+) -> list[RouteConfig]:
+    routes: list[RouteConfig] = []
+    taken: dict[str, str] = {}
+    for number, written in enumerate(level.inner, 1):
+        around = Level(dict(level.values), level.places, level.title)
+        around.values.pop("name", None)
+        merged = _inherited(written, around)
+        route = _route(written, merged, options, listener, f"route{number}")
+        if any(route.name == other.name for other in routes):
+            raise written.error("name", f"{route.name!r} is another route's, too")
+        if route.context is not None:
+            if own.get("certDir") and not route.given & {"key", "pfx"}:
+                problem = "needs key and cert here, too: with certDir there are many"
+                raise written.error(sorted(route.given)[0], problem)
+            for each in route.servernames:
+                if each in taken:
+                    problem = f"{each} is route {taken[each]}'s, too: say it there"
+                    raise written.error(sorted(route.given)[0], problem)
+        taken |= dict.fromkeys(route.servernames, route.name)
+        routes.append(route)
+    return routes
+
+
+def _route(
+    written: Level, merged: Level, listeners: Mapping[str, Any], listener: str, name: str
+) -> RouteConfig:
+    own = _own(merged)
+    serving = _serving(merged, own, True)
+    servernames, protocols = tuple(own.get("servernames") or ()), tuple(own.get("protocols") or ())
+    for each in servernames:
+        if (wrong := wrongName(each)) is not None:
+            raise written.error("servernames", wrong)
+    if not servernames and not protocols:
+        raise written.error("servernames", "or protocols: say for whom this route is")
+    names = [each for each in written.values if each not in OWN]
+    options = {key: value for key, value in listeners.items() if key != "secureContext"}
+    given = _values(SERVER, written, names)
+    context = None
+    if given:
+        if not servernames:
+            raise written.error(names[0], "needs servernames: protocols are agreed on too late")
+        if given.keys() & {"key", "cert", "pfx"}:
+            for each in _CREDENTIALS:
+                options.pop(each, None)
+        if "ca" in given:
+            options.pop("requestCert", None)
+        options |= given
+        _demand(written, options)
+        context = _context(written, options, listener)
+    rules = _rules(merged, own, options)
+    name = own.get("name") or name
+    return RouteConfig(name, serving, servernames, protocols, context, rules, frozenset(given))
 
 
 def _ofTable(table: OptionTable, level: Level) -> list[str]:
@@ -407,22 +636,17 @@ def _where(level: Level, own: Options) -> dict[str, Any]:
     return {"host": interface, "port": PORT, **_values(LISTEN, level, written)}
 
 
-def _complete(
-    level: Level, options: dict[str, Any], process: Options, interface: str | None, files: Files
-) -> bytes | None:
-    """
-    Fill in the defaults.
-
-    @return: the throwaway certificate, if one was needed.
-    """
+def _fillIn(options: dict[str, Any], process: Options) -> None:
+    """Fill in the defaults."""
     options.setdefault("handshakeTimeout", HANDSHAKE_TIMEOUT)
     options["secureOptions"] = options.get("secureOptions", 0) | SSL_OP_NO_RENEGOTIATION
     for name, value in _versions(process).items():
         if name == "ciphers" or "secureProtocol" not in options:
             options.setdefault(name, value)
-    _demand(level, options)
-    if options.keys() & {"key", "pfx", "pskCallback"}:
-        return None
+
+
+def _throwaway(options: dict[str, Any], interface: str | None, files: Files) -> bytes:
+    """Use a certificate to throw away; its PEM."""
     names = tuple(dict.fromkeys(["localhost", INTERFACE, interface or INTERFACE]))
     certificate, key = files.throwaway(names)
     options["cert"], options["key"] = certificate, key
@@ -441,18 +665,22 @@ def _demand(level: Level, options: dict[str, Any]) -> None:
             raise level.error(name, f"needs {other}, too")
 
 
-def _context(level: Level, options: Mapping[str, Any], listener: str) -> Any:
+def _context(level: Level, options: Mapping[str, Any], listener: str) -> SecureContext:
     try:
-        read = readOptions(SERVER, options)
-        requestCert, reject = bool(read.requestCert), read.rejectUnauthorized is not False
-
-        def sessionIdContext(made: SecureContext) -> bytes:
-            # Not by the command line, as Node's: daemons on several hosts may share sessions.
-            return defaultSessionIdContext(made, requestCert, reject, listener)
-
-        return makeContext(read.only(CONTEXT), sessionIdContext)
+        return _makeContext(options, listener)
     except NodeError as error:
         raise level.error(wrongText(SERVER, level.values, options, error), str(error)) from error
+
+
+def _makeContext(options: Mapping[str, Any], listener: str) -> SecureContext:
+    read = readOptions(SERVER, options)
+    requestCert, reject = bool(read.requestCert), read.rejectUnauthorized is not False
+
+    def sessionIdContext(made: SecureContext) -> bytes:
+        # Not by the command line, as Node's: daemons on several hosts may share sessions.
+        return defaultSessionIdContext(made, requestCert, reject, listener)
+
+    return makeContext(read.only(CONTEXT), sessionIdContext)
 
 
 def _tryServer(level: Level, options: Mapping[str, Any]) -> None:

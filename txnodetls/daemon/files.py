@@ -27,6 +27,7 @@ class Files:
     @param contents: read from this and not from the disk.
     @param directories: the same for the names in directories.
     @param throwaways: certificates that were made for want of others, by their names.
+    @param pairs: what was found in directories of certificates, by directory.
     @ivar contents: the contents of each file read.
     @ivar directories: the names in each directory read.
     """
@@ -36,11 +37,13 @@ class Files:
         contents: Mapping[str, bytes] | None = None,
         directories: Mapping[str, list[str]] | None = None,
         throwaways: Mapping[tuple[str, ...], tuple[bytes, bytes]] | None = None,
+        pairs: Mapping[str, list[Any]] | None = None,
     ) -> None:
         self._given = contents is not None
         self.contents: dict[str, bytes] = dict(contents or {})
         self.directories: dict[str, list[str]] = dict(directories or {})
         self.throwaways: dict[tuple[str, ...], tuple[bytes, bytes]] = dict(throwaways or {})
+        self.pairs: dict[str, list[Any]] = dict(pairs or {})
         self._states: dict[str, Any] = {}
 
     def read(self, path: str) -> bytes:
@@ -73,6 +76,16 @@ class Files:
             found = self.directories[directory] = sorted(os.listdir(directory))
         return found
 
+    def isDirectory(self, path: str) -> bool:
+        """Whether there is a directory of this name; it is read then."""
+        if self._given or path in self.directories:
+            return path in self.directories
+        if not os.path.isdir(path):
+            return False
+        with contextlib.suppress(OSError):
+            self.names(path)
+        return path in self.directories
+
     @contextlib.contextmanager
     def inUse(self) -> Iterator[None]:
         """Within, options that are files are read through this."""
@@ -90,8 +103,8 @@ class Files:
         return found
 
     def afresh(self) -> Files:
-        """Nothing read yet; with the same throwaway certificates."""
-        return Files(throwaways=self.throwaways)
+        """Nothing read yet; but what was made, and what was found, is known."""
+        return Files(throwaways=self.throwaways, pairs=self.pairs)
 
     def readStates(self) -> dict[str, Any]:
         """The state of each file and directory, from just before it was read."""

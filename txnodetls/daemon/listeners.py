@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txnodetls.daemon.bound import Bound
-from txnodetls.daemon.config import ListenerConfig, Mode, Serving
+from txnodetls.daemon.config import ListenerConfig, Mode, RouteConfig, Serving
 from txnodetls.daemon.echo import Echo
 from txnodetls.daemon.front import FrontServer
 from txnodetls.daemon.limits import Gate, Times
@@ -44,7 +44,8 @@ class _Served:
     """
     What a listener serves under one configuration.
 
-    @ivar build: makes the protocol of a connection.
+    @ivar build: makes the protocol of a connection that no route takes.
+    @ivar routes: each with what makes the protocol of its connections.
     @ivar site: the web server behind it, or None.
     """
 
@@ -52,6 +53,15 @@ class _Served:
     build: _Build
     times: Times
     site: Any
+    routes: list[tuple[RouteConfig, _Build]]
+
+    def route(self, record: Record) -> tuple[RouteConfig | None, _Build]:
+        """Where a connection goes."""
+        socket = record.socket
+        for route, build in self.routes:
+            if route.takes(socket.servername or None, socket.alpnProtocol or None):
+                return route, build
+        return None, self.build
 
 
 class Listener:
@@ -84,7 +94,8 @@ class Listener:
         self.gate.most, self.gate.mostEach = own.maxConnections, own.maxConnectionsPerAddress
         build, site = self._builder(config.serving)
         times = Times(own.idleTimeout / 1000, own.closeTimeout / 1000)
-        served = _Served(config, build, times, site)
+        routes = [(route, self._builder(route.serving)[0]) for route in config.routes]
+        served = _Served(config, build, times, site, routes)
         before = self._server, self._port
         if config.serving.mode is Mode.ORIGINATE:
             self._server = None
@@ -126,6 +137,8 @@ class Listener:
         site = served.site
         if site is not None and options.get("ALPNProtocols") is None:
             options["ALPNProtocols"] = encodeALPN(list(site.acceptableProtocols()))
+        if len(served.config.contexts):
+            options["SNICallback"] = partial(_byName, served.config)
         server = FrontServer(self, served, options, self._reactor)
         server.on("error", lambda error: log.error("{error}", error=error))
         server.listen({"fd": self.bound.duplicate()})
@@ -179,8 +192,31 @@ class Listener:
         record.agreed = agreed(record.socket)
         record.phase = Phase.OPEN
         record.socket.on("error", partial(_broken, record))
-        record.protocol = server.served.build(record)
+        served: _Served = server.served
+        route, build = served.route(record)
+        if route is not None:
+            record.route = route.name
+        if not self._admits(served.config, route, record):
+            record.socket.destroy()
+            return
+        record.protocol = build(record)
         ProtocolAdapter(record.socket, record.protocol).start()
+
+    def _admits(self, config: ListenerConfig, route: RouteConfig | None, record: Record) -> bool:
+        """Whether a client may come in, as far as names and certificates go."""
+        socket = record.socket
+        if config.own.strictSNI and not config.knows(socket.servername or None):
+            # Only a session that is resumed comes so far without a certificate of ours.
+            record.ends(Reason.NAME)
+            return False
+        rules = config.rules if route is None else route.rules
+        if not rules:
+            return True
+        certificate = socket.getPeerCertificate() if socket.authorized else None
+        if rules.admit(certificate["raw"] if certificate else None):
+            return True
+        record.ends(Reason.FORBIDDEN)
+        return False
 
     def failed(self, record: Record, error: BaseException) -> None:
         record.ends(Reason.HANDSHAKE, error)
@@ -218,6 +254,15 @@ class Listener:
         record.ends(Reason.LIMIT)
         self._ended(record)
         return False
+
+
+def _byName(config: ListenerConfig, servername: str, callback: Callable[..., None]) -> None:
+    """
+    The context of a name; the default one where there is none.
+
+    With C{strictSNI} that has no certificate, and the handshake fails.
+    """
+    callback(None, config.contexts.find(servername))
 
 
 class _PlainFront(Front):

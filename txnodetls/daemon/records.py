@@ -37,6 +37,8 @@ class Reason(enum.StrEnum):
     IDLE = "idle"
     CLOSING = "close timeout"
     LIMIT = "limit"
+    NAME = "unknown name"
+    FORBIDDEN = "not allowed"
     DRAINED = "drained"
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,11 +26,14 @@ from txnodetls.daemon.command import Options
 from txnodetls.daemon.config import Config, ListenerConfig, readConfig
 from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
+from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.written import ConfigError
 
 __all__ = ["DaemonService", "Options", "StartFailure", "makeService"]
 
 log = Logger(namespace="nodetls")
+
+_DAY: Final = 86400.0
 
 
 class StartFailure(SystemExit, Exception):
@@ -62,6 +66,7 @@ class DaemonService(Service):
         self._runtime = Runtime(reactor)
         self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
         self._signals: dict[int, Any] = {}
+        self._daily: Any = None
 
     def privilegedStartService(self) -> None:
         """
@@ -89,6 +94,8 @@ class DaemonService(Service):
         """
         super().stopService()
         self._watcher.stop()
+        if self._daily is not None and self._daily.active():
+            self._daily.cancel()
         self._handle(signal.SIGHUP, lambda: None)
         count = len(self._runtime.records)
         seconds = self._config.own.drainTimeout / 1000
@@ -129,6 +136,9 @@ class DaemonService(Service):
 
     def _take(self, config: Config) -> None:
         self._config = config
+        for warning in config.warnings:
+            log.warn("{warning}", warning=warning)
+        self._checkValidity()
         before = self._runtime.ports
         self._runtime.apply(config, self._ports)
         for listener in config.listeners:
@@ -137,6 +147,15 @@ class DaemonService(Service):
                 announce(listener, self._ports[place])
         leaving = frozenset(filter(None, [self._switches.get("config")]))
         self._watcher.watch(config.files, leaving, config.own.watch)
+
+    def _checkValidity(self) -> None:
+        """Warn of certificates that are not good, or not for long; and again in a day."""
+        if self._daily is not None and self._daily.active():
+            self._daily.cancel()
+        self._daily = self._reactor.callLater(_DAY, self._checkValidity)
+        validities = [each for listener in self._config.listeners for each in listener.validities]
+        for trouble in troubles(validities, time.time(), self._config.own.certWarning):
+            log.warn("{trouble}", trouble=trouble)
 
     def _left(self, result: None) -> None:
         for number, before in self._signals.items():

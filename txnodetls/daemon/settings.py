@@ -28,6 +28,7 @@ __all__ = [
     "GROUPS",
     "NODE_SWITCHES",
     "OWN",
+    "ROUTE_ONLY",
     "SETTINGS",
     "SWITCH_ONLY",
     "Scope",
@@ -160,11 +161,11 @@ _own(
 _own(
     "name",
     "NAME",
-    Scope.LISTENER,
+    Scope.ROUTE,
     _LISTENING,
     text.word,
-    "What this listener is called in logs and metrics. Sessions are bound to it.",
-    "nodetls; in a file listener1 and so on",
+    "What this listener or route is called in logs and metrics. Sessions are bound to it.",
+    "nodetls; in a file listener1, route1 and so on",
 )
 _own(
     "interface",
@@ -192,6 +193,72 @@ _own(
     text.word,
     "Pass what comes on to a backend: any client endpoint, such as tcp:127.0.0.1:8080, "
     "unix:/run/app.sock or nodetls:host:443.",
+)
+_own(
+    "servernames",
+    "NAME,...",
+    Scope.ROUTE,
+    _SERVE,
+    text.words,
+    "Of a route: who asks for one of these names (SNI) is served by it. *.example.com stands "
+    "for one label.",
+)
+_own(
+    "protocols",
+    "NAME,...",
+    Scope.ROUTE,
+    _SERVE,
+    text.words,
+    "Of a route: with whom one of these was agreed on (ALPN) is served by it.",
+)
+_own(
+    "certDir",
+    "DIRECTORY",
+    Scope.LISTENER,
+    _CERTIFICATES,
+    text.word,
+    "Directory of certificates and keys: NAME.pem with both, NAME.crt and NAME.key, "
+    "NAME/fullchain.pem and NAME/privkey.pem, NAME/tls.crt and NAME/tls.key. A client gets the "
+    "one for the name it asks for; otherwise cert, or what is called default, or the first.",
+)
+_own(
+    "strictSNI",
+    "yes|no",
+    Scope.LISTENER,
+    _CERTIFICATES,
+    text.boolean,
+    "Refuse clients who ask for no name, or for one that no certificate in certDir and no route "
+    "is for.",
+    "no",
+    False,
+)
+_own(
+    "certWarning",
+    "DAYS",
+    Scope.PROCESS,
+    _CERTIFICATES,
+    seconds,
+    "Warn, once a day, of certificates that expire within so many days.",
+    "14",
+    14,
+)
+_own(
+    "clientSubject",
+    "RULE,...",
+    Scope.ROUTE,
+    _CLIENTS,
+    text.words,
+    "Let in only clients with such a subject in their verified certificate: CN=a; with a plus "
+    "sign, CN=a+O=b, it must have both.",
+)
+_own(
+    "clientSAN",
+    "RULE,...",
+    Scope.ROUTE,
+    _CLIENTS,
+    text.words,
+    "Let in only clients with such a name in it: DNS:*.example.com, URI:spiffe://example/*, "
+    "email:a@example.com, IP:192.0.2.1. With clientSubject, one of either is enough.",
 )
 _own(
     "originate",
@@ -500,6 +567,9 @@ SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting, _ in _
 
 FLAGS: Final = frozenset(setting.name for setting in SETTINGS.values() if not setting.kind)
 """Switches that take no value."""
+
+ROUTE_ONLY: Final = frozenset({"servernames", "protocols"})
+"""Settings that are of routes only."""
 
 SWITCH_ONLY: Final = frozenset({"config", "test-config"})
 """Settings that make no sense in the file."""
