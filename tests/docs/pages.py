@@ -60,9 +60,10 @@ keyOfA, certOfA, contextOfB, chain = key, cert, tls.createSecureContext(key=key,
 heard = []
 secured = report = ready = lambda *arguments: heard.append(arguments)
 """,
+        {"/run/debug/keys": "page.keys"},
         serves=True,
     ),
-    "guide/sessions.md": Page(
+    "sessions.md": Page(
         """
 import os
 from twisted.internet.defer import ensureDeferred as _ensure
@@ -111,6 +112,14 @@ class Echo(Protocol):
 
 made = []
 
+from twisted.mail import smtp
+
+def factoryOf(make):
+    factory = Factory()
+    factory.buildProtocol = lambda addr: make()
+    factory.noisy = False
+    return factory
+
 class Keeping(Factory):
     noisy = False
     def buildProtocol(self, addr):
@@ -119,8 +128,16 @@ class Keeping(Factory):
 
 factory = Keeping.forProtocol(Echo)
 """,
+        {"port=25,": "port=0,"},
         serves=True,
         checks={
+            "PlainServerEndpoint": """
+from txnodetls.twisted.plain import PlainClientEndpoint
+asked = await PlainClientEndpoint(reactor, "127.0.0.1", port.getHost().port).connect(factory)
+await eventually(lambda: asked.received.startswith(b"220 "))
+asked.transport.abortConnection()
+await port.stopListening()
+""",
             "client = ClientEndpoint": """
 port = await server.listen(factory)
 connected = await client.connect(factory)
