@@ -253,6 +253,25 @@ async def test_a_server_that_wants_to_know_who_asks(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_key_with_a_passphrase(loopback: Loopback, files: Path) -> None:
+    key = serialization.load_pem_private_key(loopback.pki.client.key, None)
+    sealed = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption("größe".encode()),
+    )
+    (files / "client.key").write_bytes(sealed)
+    (files / "secret").write_bytes("größe\r\nanother line\n".encode())
+    server = await loopback.serve(requestCert=True, ca=loopback.pki.ca)
+    arguments = ["--ca", "ca.pem", "--cert", "client.pem", "--key", "client.key"]
+    given = [each if each.startswith("-") else files / each for each in arguments]
+    status, text = await told(at(server), *given, "--passphrase-file", files / "secret")
+    assert status == 0, text
+    with pytest.raises(SystemExit):
+        await told(at(server), *given, "--passphrase-file", files / "ca.pem")
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_certificates_themselves(loopback: Loopback, files: Path) -> None:
     server = await loopback.serve()
     status, text = await told(at(server), "--ca", files / "ca.pem", "--pem")

@@ -90,9 +90,9 @@ class TestErrorOfAConfiguringCall:
         assert opensslError().code == "ERR_SSL_NO_SHARED_CIPHER"
         assert drainErrors() == []
 
-    def test_an_empty_queue_is_an_error_without_a_code(self) -> None:
+    def test_an_empty_queue_is_a_failed_operation(self) -> None:
         error = opensslError([], "it failed")
-        assert (str(error), error.code) == ("it failed", None)
+        assert (str(error), error.code) == ("it failed", "ERR_CRYPTO_OPERATION_FAILED")
 
 
 class TestErrorOfAConnection:

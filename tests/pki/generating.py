@@ -1,11 +1,11 @@
 """
 Certificates of every kind, and of kinds that nobody would issue, out of a seed.
 
-The same seed gives the same certificates.  They are properly signed, by keys
-of every algorithm that cryptography has, and have in them what a hostile
-authority could think of: names that look like structure, strings that are not
-what they say, huge and negative numbers, times of any century, extensions
-that are broken.
+The same seed gives the same certificates, but for the salt in signatures of
+RSA-PSS.  They are properly signed, by keys of every algorithm that cryptography
+has, and have in them what a hostile authority could think of: names that look
+like structure, strings that are not what they say, huge and negative numbers,
+times of any century, extensions that are broken.
 """
 
 from __future__ import annotations

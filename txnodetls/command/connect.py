@@ -209,7 +209,7 @@ def _context(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Secu
         "--cert, --key": {
             "cert": _read(parser, "--cert", given.cert),
             "key": _read(parser, "--key", given.key),
-            "passphrase": passphrase and passphrase.split(b"\n")[0].rstrip(b"\r"),
+            "passphrase": passphrase and _firstLine(passphrase),
         },
         "--min-version, --max-version": {
             "minVersion": given.min_version,
@@ -226,6 +226,10 @@ def _context(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Secu
             _makeContext(parser, option, wanted)
             whole.update(wanted)
     return _makeContext(parser, "these options together", whole)
+
+
+def _firstLine(text: bytes) -> str:
+    return text.split(b"\n")[0].rstrip(b"\r").decode("utf-8", "surrogateescape")
 
 
 def _makeContext(

@@ -196,13 +196,14 @@ def opensslError(
     The error of a call that configures something, as Node throws it.
 
     @param entries: what was drained; drained now if not given.
-    @param fallback: the text if the queue was empty.
+    @param fallback: the text if the queue was empty; the code is then
+        C{ERR_CRYPTO_OPERATION_FAILED}, where Node has none.
     @param details: blame and phase.
     """
     if entries is None:
         entries = drainErrors()
     if not entries:
-        return OpenSSLError(fallback, **details)
+        return OpenSSLError(fallback, "ERR_CRYPTO_OPERATION_FAILED", **details)
     first = entries[0]
     prefix = "" if first.library == LIB_SSL else "OSSL_"
     library = "SSL_" if first.library == LIB_SSL else _LIBRARY_CODES.get(first.library, "")

@@ -64,7 +64,10 @@ def _anything(found: der.Element) -> None:
 
 def _subtree(found: der.Element) -> None:
     """A name, then perhaps a minimum and a maximum."""
-    base, *limits = (*der.children(der.expect(found, der.SEQUENCE)),)
+    parts = [*der.children(der.expect(found, der.SEQUENCE))]
+    if not parts:
+        raise der.malformed("field missing")
+    base, *limits = parts
     readGeneralName(base)
     if [each.tag for each in limits] not in ([], [0x80], [0x81], [0x80, 0x81]):
         raise der.malformed("sequence length mismatch")
