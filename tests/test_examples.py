@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 
-from tests.support import PROJECT, runTool
+from tests.support import PROJECT, runTool, unusedPort
 
 EXAMPLES = PROJECT / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-Start = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
+Start = Callable[..., tuple[str, "subprocess.Popen[bytes]"]]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +37,36 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for pem in leaf.cert_chain_pems:
         pem.write_to_path(path / "server.pem", append=True)
     authority.cert_pem.write_to_path(path / "client.pem")
+    authority.private_key_pem.write_to_path(path / "authority.key")
     return path
+
+
+@pytest.fixture
+def staple(directory: Path) -> Iterator[Path]:
+    """A good response about the server's certificate, where the server looks for one."""
+    key = (directory / "authority.key").read_bytes()
+    issuer = x509.load_pem_x509_certificate((directory / "client.pem").read_bytes())
+    leaf = x509.load_pem_x509_certificate((directory / "server.pem").read_bytes())
+    now = datetime.now(UTC)
+    response = (
+        ocsp.OCSPResponseBuilder()
+        .add_response(
+            cert=leaf,
+            issuer=issuer,
+            algorithm=hashes.SHA1(),
+            cert_status=ocsp.OCSPCertStatus.GOOD,
+            this_update=now - timedelta(hours=1),
+            next_update=now + timedelta(days=1),
+            revocation_time=None,
+            revocation_reason=None,
+        )
+        .responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+        .sign(serialization.load_pem_private_key(key, None), hashes.SHA256())
+    )
+    path = directory / "staple.der"
+    path.write_bytes(response.public_bytes(serialization.Encoding.DER))
+    yield path
+    path.unlink()
 
 
 @pytest.fixture
@@ -37,9 +74,9 @@ def start(directory: Path) -> Iterator[Start]:
     """Start an example that serves; gives its port and its process."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def begin(name: str) -> tuple[str, subprocess.Popen[bytes]]:
+    def begin(name: str, *arguments: str, port: str = "0") -> tuple[str, subprocess.Popen[bytes]]:
         process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / name), "0"],
+            [sys.executable, str(EXAMPLES / name), port, *arguments],
             cwd=directory,
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
@@ -47,9 +84,9 @@ def start(directory: Path) -> Iterator[Start]:
         )
         running.append(process)
         assert process.stdout is not None
-        word, _, port = process.stdout.readline().decode().partition(" ")
+        word, _, listening = process.stdout.readline().decode().partition(" ")
         assert word == "port"
-        return port.strip(), process
+        return listening.strip(), process
 
     yield begin
     for process in running:
@@ -57,11 +94,15 @@ def start(directory: Path) -> Iterator[Start]:
         process.communicate()
 
 
+def runExample(directory: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run an example to its end."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return runTool(command, cwd=directory, env=ENVIRONMENT)
+
+
 def client(directory: Path, name: str, *arguments: str) -> str:
-    """Run an example to its end; what it printed."""
-    done = runTool(
-        [sys.executable, str(EXAMPLES / name), *arguments], cwd=directory, env=ENVIRONMENT
-    )
+    """Run an example to its end, which is a good one; what it printed."""
+    done = runExample(directory, name, *arguments)
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return done.stdout.decode()
 
@@ -150,8 +191,144 @@ def test_session_store(directory: Path, start: Start) -> None:
     assert said[2] == "is asked for a session, and has it"
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen", "answer"),
+    [
+        (("whisper", "shout"), "shout", "HELLO"),
+        (("whisper",), "whisper", "hello"),
+    ],
+)
+def test_alpn(
+    directory: Path, start: Start, offered: tuple[str, ...], chosen: str, answer: str
+) -> None:
+    port, server = start("alpn_server.py")
+    output = client(directory, "alpn_client.py", port, *offered)
+    assert output.splitlines() == [f"settled on {chosen}", f"received {answer}"]
+    assert heard(server) == f"localhost offers {' '.join(offered)}"
+
+
+def test_alpn_refuses_whoever_offers_nothing_of_use(directory: Path, start: Start) -> None:
+    port, _ = start("alpn_server.py")
+    output = client(directory, "alpn_client.py", port, "mumble")
+    assert "NO_APPLICATION_PROTOCOL" in output
+
+
+def test_psk(directory: Path, start: Start) -> None:
+    port, server = start("psk_server.py")
+    output = client(directory, "psk_client.py", port)
+    assert output.splitlines() == ["authorized: True", "received hello"]
+    assert heard(server) == "asked for the key of me"
+    assert "failed: " in client(directory, "psk_client.py", port, "somebody")
+
+
+def test_half_close(directory: Path, start: Start) -> None:
+    port, _ = start("half_close_server.py")
+    digest = hashlib.sha256(b"hello\n").hexdigest()
+    assert client(directory, "echo_client.py", port).endswith(f"received SHA-256 {digest}\n")
+
+
+def test_stapling(directory: Path, start: Start, staple: Path) -> None:
+    port, _ = start("stapling_server.py")
+    output = client(directory, "stapling_client.py", port)
+    assert output.splitlines() == ["staple: GOOD", "received hello"]
+
+
+def test_stapling_client_goes_no_further_without_a_staple(directory: Path, start: Start) -> None:
+    port, _ = start("echo_server.py")
+    assert client(directory, "stapling_client.py", port).splitlines() == ["staple: none"]
+
+
+def test_await(directory: Path, start: Start) -> None:
+    port, _ = start("echo_server.py")
+    assert client(directory, "awaiting_client.py", port).endswith("received hello\n")
+
+
+def test_keylog(directory: Path, start: Start) -> None:
+    port, _ = start("echo_server.py")
+    done = runExample(directory, "keylog_client.py", port)
+    assert done.stdout.decode() == "received hello\n"
+    log = directory / "keys.log"
+    assert log.read_text().count("CLIENT_TRAFFIC_SECRET_0") == 1
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_errors(directory: Path, start: Start) -> None:
+    port, _ = start("echo_server.py")
+    output = dict(
+        line.split(": ") for line in client(directory, "errors_client.py", port).splitlines()
+    )
+    assert output["as it should be"] == "secure"
+    assert output["another name"] == "ERR_TLS_CERT_ALTNAME_INVALID, peer, handshaking"
+    assert output["an authority nobody knows"].endswith(", peer, handshaking")
+    assert output["no cipher in common"].endswith("HANDSHAKE_FAILURE, peer, handshaking")
+    assert output["nobody there"] == "ECONNREFUSED, peer, connecting"
+    assert output["wrong options"].endswith(", configuration, configuring")
+
+
+def test_saved_session(directory: Path, start: Start) -> None:
+    port, _ = start("session_store_server.py")
+    (directory / "client.session").unlink(missing_ok=True)
+    said = [client(directory, "saved_session_client.py", port) for _ in range(2)]
+    assert said == ["resumed: False\n", "resumed: True\n"]
+    assert (directory / "client.session").stat().st_mode & 0o777 == 0o600
+
+
+def test_web(directory: Path, start: Start) -> None:
+    port, _ = start("web_server.py")
+    done = runExample(directory, "https_client.py", port)
+    # Twisted warns of its own client's transport on standard error.
+    assert done.stdout.decode() == "200 hello over http/1.1 and TLSv1.3\n"
+
+
+def test_amp(directory: Path, start: Start) -> None:
+    port, _ = start("amp_server.py")
+    assert client(directory, "amp_client.py", port) == "received 42 over TLSv1.3\n"
+
+
+def test_terminating(directory: Path, start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as backend:
+        plain = backend.getsockname()[1]
+        port, _ = start("terminating_server.py", str(plain))
+
+        def shout() -> None:
+            connection, _ = backend.accept()
+            with connection:
+                while data := connection.recv(100):
+                    connection.sendall(data.upper())
+
+        answering = threading.Thread(target=shout)
+        answering.start()
+        assert client(directory, "echo_client.py", port).endswith("received HELLO\n")
+        answering.join(10)
+
+
+def test_workers(directory: Path, start: Start) -> None:
+    (directory / "ticket.keys").unlink(missing_ok=True)
+    (directory / "ticket.keys").write_bytes(os.urandom(48))
+    port = str(unusedPort())
+    workers = {start("workers_server.py", port=port)[1].pid for _ in range(2)}
+    trusting = ssl.create_default_context(cafile=str(directory / "client.pem"))
+    told: set[int] = set()
+    # The kernel chooses by the client's port: soon both have been asked.
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", int(port)), 10) as plain:
+            with trusting.wrap_socket(plain, server_hostname="localhost") as secure:
+                told.add(int(secure.recv(100).split()[1]))
+        if told == workers:
+            break
+    assert told == workers
+
+
+def test_memory(directory: Path) -> None:
+    done = runExample(directory, "memory_test.py")
+    assert done.returncode == 0
+    assert b"OK" in done.stderr
+
+
 def test_every_example_is_run_here_and_is_short() -> None:
     source = Path(__file__).read_text()
+    readme = (EXAMPLES / "README.md").read_text()
     for path in EXAMPLES.glob("*.py"):
         assert f'"{path.name}"' in source
-        assert len(path.read_text().splitlines()) <= 60
+        assert f"`{path.name}`" in readme
+        assert len(path.read_text().splitlines()) < 60

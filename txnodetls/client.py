@@ -90,6 +90,8 @@ class ClientHandler(Handler):
         socket.authorized = error is None
         if error is not None:
             socket.authorizationError = getattr(error, "code", None) or str(error)
+            if isinstance(error, NodeError) and error.phase is None:
+                error.phase = Phase.HANDSHAKING  # a check of names alone does not know it
             if self._options.rejectUnauthorized is not False:
                 socket.destroy(error)
                 return False
