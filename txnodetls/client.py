@@ -95,7 +95,6 @@ class ClientHandler(Handler):
             if self._options.rejectUnauthorized is not False:
                 socket.destroy(error)
                 return False
-        socket.secureConnecting = False
         return True
 
     def announce(self, socket: TLSSocket) -> None:

@@ -87,6 +87,46 @@ def test_a_pipe_between_unequals_holds_little(pki: Pki, version: str) -> None:
     assert received == piece * (total // len(piece))
 
 
+def test_a_paused_socket_with_nothing_to_read_hears_of_the_end_at_once(
+    pki: Pki, version: str
+) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    client = Told(pair.client)
+    pair.client.pause()
+    pair.server.end()
+    pair.pump()
+    assert client.events == ["end", "finish", "close"]
+
+
+def test_a_connection_that_nobody_reads_ends_with_its_peer(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    client = Told(pair.client, data=False)
+    pair.server.end()
+    pair.pump()
+    assert client.events == ["end", "finish", "close"]
+
+
+def test_who_ends_and_destroys_in_one_breath_has_not_finished(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    client = Told(pair.client)
+    ended: list[object] = []
+    pair.client.end(ended.append)
+    pair.client.destroy()
+    pair.pump()
+    assert client.events == ["close"]
+    assert [getattr(error, "code", None) for error in ended] == ["ERR_STREAM_DESTROYED"]
+
+
+def test_what_is_told_of_the_handshakes_progress(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version}, pump=False)
+    assert pair.client.secureConnecting
+    assert pair.server.secureConnecting
+    pair.pump()
+    assert not pair.client.secureConnecting
+    assert not pair.server.secureConnecting
+    assert (pair.client.timeout, pair.server.timeout) == (None, 0)
+
+
 def test_a_paused_socket_hears_of_the_end_when_it_goes_on(pki: Pki, version: str) -> None:
     pair = memoryPair(pki, {"maxVersion": version})
     server = Told(pair.server)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from txnodetls.errors import Blame, NodeError
 from txnodetls.openssl.areas import INPUT
 from txnodetls.streams.duplex import Duplex
+from txnodetls.streams.states import ALIVE
 
 if TYPE_CHECKING:
     from txnodetls.transports.carrier import Carrier, Data
@@ -118,6 +119,11 @@ class CarriedStream(Duplex):
         if self._carrier is not None:
             self._carrier.end()
         callback(None)
+
+    def _finish(self) -> None:
+        # Who destroys a socket in the same breath has not finished, as in Node.
+        if self._life is ALIVE:
+            super()._finish()
 
     def _destroy(
         self,

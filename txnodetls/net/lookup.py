@@ -132,7 +132,7 @@ def lookup(reactor: Any, host: object, family: object, hints: object, answer: An
     The latter where there are hints that the former knows nothing of.  The order is the
     resolver's own.
 
-    @param family: 0, 4 or 6; None is 0.
+    @param family: 0, 4 or 6, or C{'IPv4'} or C{'IPv6'}; None is 0.
     @param hints: a sum of L{ADDRCONFIG}, L{V4MAPPED} and L{ALL}.
     @param answer: C{answer(error, addresses)}, later; each address C{{'address', 'family'}}.
     @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}, C{ERR_INVALID_ARG_VALUE}.
@@ -143,6 +143,8 @@ def lookup(reactor: Any, host: object, family: object, hints: object, answer: An
         raise invalidArgValue("options.host", host, "must be a string without null bytes")
     if family is None:
         family = 0
+    elif isinstance(family, str):
+        family = {"IPv4": 4, "IPv6": 6}.get(family, family)
     if family not in _FAMILIES or isinstance(family, bool):
         raise invalidArgValue("options.family", family, "must be one of: 0, 4, 6")
     if not isinstance(hints, int) or hints & ~(V4MAPPED | ALL | ADDRCONFIG):

@@ -84,7 +84,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
     @ivar npnProtocol: the same, of Next Protocol Negotiation (TLS 1.2 and older).
     @ivar servername: the server name that was sent; False if there is none;
         None before the handshake is done.
-    @ivar secureConnecting: the handshake is under way (clients).
+    @ivar secureConnecting: the handshake is not done.
     @ivar encrypted: True.
     """
 
@@ -328,6 +328,9 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         if not self._handler.judge(self):
             return
         self._secure = True
+        self.secureConnecting = False
+        if self._isServer and self.timeout is None:
+            self.timeout = 0  # in Node the handshake's timeout has been this one until here
         self._handler.announce(self)
         if self._engine is not None:
             self._catchUp(engine)
@@ -376,7 +379,12 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         self._fire("OCSPResponse", event.staple)
 
     def _onEnd(self, _event: events.EndReceived) -> None:
+        self._endOfData()
+
+    def _endOfData(self) -> None:
+        """The peer has ended: if nothing waits to be read this is told, be the stream paused."""
         self.push(None)
+        self.read(0)
 
     def _onTruncated(self, event: events.Truncated) -> None:
         self._truncated(event.secured)
@@ -399,7 +407,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         if self.destroyed:
             return
         if event.told:
-            self.push(None)
+            self._endOfData()
             self._ticks.immediate(self._endFailed)
         else:
             self.destroy()
@@ -411,7 +419,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
 
     def _truncated(self, secured: bool) -> None:
         if secured:
-            self.push(None)
+            self._endOfData()
         else:
             self._handler.truncated(self)
 
