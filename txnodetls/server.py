@@ -63,21 +63,26 @@ class ServerHandler(Handler):
 
     Until a socket is secure the server answers for it: its errors are
     'tlsClientError' events of the server, and it has none of its own.
+
+    @param alpn: protocols for these sockets, in place of the server's.
     """
 
     startsAtOnce = False
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, alpn: bytes | None = None) -> None:
         self.server = server
+        self.alpn = alpn
         self.timers: dict[TLSSocket, IDelayedCall] = {}
 
-    def accepted(self, socket: TLSSocket) -> None:
-        """A connection has come: bound the time of its handshake."""
+    def newSocket(self, below: Any) -> TLSSocket:
+        """A socket over a connection that has come; the time of its handshake is bound."""
         server = self.server
+        socket = TLSSocket(below, server._socketOptions, handler=self, reactor=server._reactor)
         socket.on("error", _ignore)
         self.timers[socket] = server._reactor.callLater(
             server._handshakeTimeout / 1000, socket._ticks.turn, self._timedOut, socket
         )
+        return socket
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
         server = self.server
@@ -85,6 +90,8 @@ class ServerHandler(Handler):
         socket._context = context
         socket._verification = (server.requestCert, server.rejectUnauthorized)
         settings = server._settingsNow()
+        if self.alpn is not None:
+            settings = attrs.evolve(settings, alpn=self.alpn)
         if socket._trace is not None:
             settings = attrs.evolve(settings, trace=socket._trace)
         if server._pskCallback is not None:
@@ -435,9 +442,7 @@ class Server(NetServer):
         self._newSocket(socket)
 
     def _newSocket(self, below: Any) -> TLSSocket:
-        socket = TLSSocket(below, self._socketOptions, handler=self._handler, reactor=self._reactor)
-        self._handler.accepted(socket)
-        return socket
+        return self._handler.newSocket(below)
 
 
 def createServer(

@@ -45,7 +45,7 @@ from txnodetls.openssl.areas import OUTPUT
 from txnodetls.openssl.views import ConnectionView
 from txnodetls.options import CONNECT, SERVER, Options, encodeALPN, readOptions
 from txnodetls.protocol.states import Receiving
-from txnodetls.server import Server
+from txnodetls.server import Server, ServerHandler
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data
 from txnodetls.transports.plain import addressOf
@@ -133,7 +133,8 @@ class ClientCreator(_Creator):
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
         """One connection's TLS."""
         reactor = _reactorOr(self._reactor)
-        options = _negotiating(self._options, tlsProtocol)
+        alpn = _asked(self._options, tlsProtocol)
+        options = self._options if alpn is None else self._options | {"ALPNProtocols": alpn}
 
         def begin(below: Socket) -> TLSSocket:
             return connect(options | {"socket": below}, reactor=reactor)
@@ -157,35 +158,26 @@ class ServerCreator(_Creator):
         read = readOptions(SERVER, options)
         self._options = read | {"secureContext": contextFrom(read, isServer=True)}
         self._reactor = _reactorOr(reactor)
-        self.tlsServer = self._serverOf(self._options)
-        self._negotiating: dict[tuple[bytes, ...], Server] = {}
+        self.tlsServer = Server(self._options, reactor=self._reactor)
+        self.tlsServer.on("tlsClientError", handshakeFailed)
+        # One for each list of protocols that a factory has asked for.
+        self._handlers: dict[bytes, ServerHandler] = {}
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> Any:
         """One connection's TLS."""
-        server = self._serverFor(tlsProtocol)
-        return SecuredConnection(tlsProtocol, self._reactor, server._newSocket)
-
-    def _serverFor(self, tlsProtocol: Any) -> Server:
-        """The server of those options that the protocol's factory has its part in, with ALPN."""
-        options = _negotiating(self._options, tlsProtocol)
-        if options is self._options:
-            return self.tlsServer
-        protocols = options.ALPNProtocols
-        if protocols not in self._negotiating:
-            self._negotiating[protocols] = self._serverOf(options)
-        return self._negotiating[protocols]
-
-    def _serverOf(self, options: Options) -> Server:
-        server = Server(options, reactor=self._reactor)
-        server.on("tlsClientError", handshakeFailed)
-        return server
+        alpn = _asked(self._options, tlsProtocol)
+        if alpn is None:
+            return SecuredConnection(tlsProtocol, self._reactor, self.tlsServer._newSocket)
+        if alpn not in self._handlers:
+            self._handlers[alpn] = ServerHandler(self.tlsServer, alpn)
+        return SecuredConnection(tlsProtocol, self._reactor, self._handlers[alpn].newSocket)
 
 
-def _negotiating(options: Options, tlsProtocol: Any) -> Options:
-    """The options with the ALPN protocols of the application's factory, where they name none."""
+def _asked(options: Options, tlsProtocol: Any) -> bytes | None:
+    """The ALPN protocols of the application's factory; None where the options name some."""
     factory: IProtocolFactory | None = tlsProtocol.factory.wrappedFactory
     protocols = None if factory is None else protocolsOf(factory, options)
-    return options if protocols is None else options | {"ALPNProtocols": encodeALPN(protocols)}
+    return None if protocols is None else encodeALPN(protocols)
 
 
 class _Below(Carrier):

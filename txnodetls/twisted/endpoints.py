@@ -220,7 +220,8 @@ class _Port:
         """The factory's name in the log, as Twisted's ports have it."""
         factory = self._factory
         prefix = factory.logPrefix() if ILoggingContext.providedBy(factory) else ""
-        return f"{prefix or type(factory).__name__} (nodetls)"
+        kind = "nodetls" if isinstance(self.tlsServer, Server) else "plain"
+        return f"{prefix or type(factory).__name__} ({kind})"
 
     def startListening(self) -> None:
         """Nothing to do: a port listens from the start."""
