@@ -50,6 +50,7 @@ from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data
 from txnodetls.transports.plain import addressOf
 from txnodetls.twisted.adapter import protocolsOf
+from txnodetls.twisted.endpoints import reactorOr
 from txnodetls.twisted.reporting import handshakeFailed
 from txnodetls.twisted.upgrade import nameless
 
@@ -79,12 +80,6 @@ class TLSFailure(SSL.Error):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.__cause__}" if self.code else str(self.__cause__)
-
-
-def _reactorOr(reactor: Any) -> Any:
-    if reactor is None:
-        from twisted.internet import reactor
-    return reactor
 
 
 class _Creator:
@@ -132,7 +127,7 @@ class ClientCreator(_Creator):
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> Any:
         """One connection's TLS."""
-        reactor = _reactorOr(self._reactor)
+        reactor = reactorOr(self._reactor)
         alpn = _asked(self._options, tlsProtocol)
         options = self._options if alpn is None else self._options | {"ALPNProtocols": alpn}
 
@@ -157,7 +152,7 @@ class ServerCreator(_Creator):
     def __init__(self, options: Mapping[str, Any], *, reactor: Any = None) -> None:
         read = readOptions(SERVER, options)
         self._options = read | {"secureContext": contextFrom(read, isServer=True)}
-        self._reactor = _reactorOr(reactor)
+        self._reactor = reactorOr(reactor)
         self.tlsServer = Server(self._options, reactor=self._reactor)
         self.tlsServer.on("tlsClientError", handshakeFailed)
         # One for each list of protocols that a factory has asked for.

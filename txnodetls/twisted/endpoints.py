@@ -67,6 +67,7 @@ __all__ = [
     "NoProtocol",
     "ServerEndpoint",
     "connectFailure",
+    "reactorOr",
     "wrapClient",
     "wrapServer",
 ]
@@ -341,7 +342,7 @@ def wrapServer(
 
     @raise NodeError: an option is wrong.
     """
-    return ServerEndpoint(_reactorOr(reactor), options, endpoint=endpoint)
+    return ServerEndpoint(reactorOr(reactor), options, endpoint=endpoint)
 
 
 def wrapClient(
@@ -362,7 +363,7 @@ def wrapClient(
     @raise NodeError: an option is wrong; C{ERR_MISSING_ARGS} where there is nothing to check
         the server's certificate against.
     """
-    return _WrappedClient(_reactorOr(reactor), endpoint, options, connectTimeout)
+    return _WrappedClient(reactorOr(reactor), endpoint, options, connectTimeout)
 
 
 @implementer(IStreamClientEndpoint)
@@ -400,7 +401,8 @@ class _WrappedClient(_Client):
         return attempt.result
 
 
-def _reactorOr(reactor: Any) -> Any:
+def reactorOr(reactor: Any) -> Any:
+    """That one, or else the global one."""
     if reactor is None:
         from twisted.internet import reactor
     return reactor
