@@ -74,9 +74,9 @@ def _plain(text: str) -> str:
 
 
 def converted(docstring: str) -> list[str]:
-    """The lines of a docstring as reStructuredText."""
+    """The lines of a docstring, cleaned of its indentation, as reStructuredText."""
     found: list[str] = []
-    for block in re.split(r"\n[ ]*\n", inspect.cleandoc(docstring)):
+    for block in re.split(r"\n[ ]*\n", docstring.strip("\n")):
         found += [*_block(block.split("\n")), ""]
     return found
 
@@ -152,7 +152,7 @@ class ZopeInterface(_Generated):
             yield from self._indented(about.__doc__, "      ")
 
     def _indented(self, docstring: str | None, by: str = "   ") -> Iterator[str]:
-        for line in converted(docstring or ""):
+        for line in converted(inspect.cleandoc(docstring or "")):
             for piece in line.split("\n"):
                 yield by + piece if piece else ""
 
@@ -189,6 +189,8 @@ class OptionTable(_Generated):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _process)
+    # An interface is no class to Python, and would be shown by its repr in signatures.
+    InterfaceClass.__repr__ = lambda interface: interface.__name__
     app.add_directive("zope-interface", ZopeInterface)
     app.add_directive("option-table", OptionTable)
     return {"version": "1", "parallel_read_safe": True}

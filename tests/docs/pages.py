@@ -40,6 +40,7 @@ class Page:
 
 
 PAGES = {
+    "index.md": Page(serves=True),
     "guide/clients.md": Page(
         """
 from tests.support import eventually
