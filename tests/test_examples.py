@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -166,6 +167,41 @@ def test_starttls(directory: Path, start: Start) -> None:
     port, _ = start("starttls_server.py")
     output = client(directory, "starttls_client.py", port)
     assert output.splitlines() == ["upgraded to TLSv1.3", "secure: hello, in private"]
+
+
+def test_smtp(directory: Path, start: Start) -> None:
+    port, server = start("smtp_server.py")
+    output = client(directory, "smtp_client.py", port)
+    assert output == "sent to 1 over TLSv1.3, authorized: True\n"
+    said = [heard(server) for _ in range(4)]
+    assert said == ["mail over TLSv1.3 TLSSocket", "Subject: greetings", "", "not for everyone"]
+
+
+def test_smtp_takes_no_mail_in_the_clear(directory: Path, start: Start) -> None:
+    port, _ = start("smtp_server.py")
+    with smtplib.SMTP("localhost", int(port), timeout=20) as sender:
+        sender.ehlo()
+        assert sender.mail("me@example.test")[0] == 530
+        # And Python's own client goes over to TLS as well.
+        sender.starttls(context=ssl.create_default_context(cafile=str(directory / "client.pem")))
+        sender.ehlo()
+        assert sender.mail("me@example.test")[0] == 250
+
+
+def test_a_proxy(directory: Path, start: Start) -> None:
+    proxy, _ = start("connect_proxy.py")
+    port, server = start("echo_server.py")
+    output = client(directory, "connect_client.py", proxy, port)
+    assert output == "received hello over TLSv1.3\n"
+    assert heard(server) == "from 127.0.0.1 over TLSv1.3"
+    refused = client(directory, "connect_client.py", proxy, str(unusedPort()))
+    assert refused == "refused: HTTP/1.1 502 Bad Gateway\n"
+
+
+def test_tls_in_tls_in_tls(directory: Path, start: Start) -> None:
+    port, _ = start("nested_server.py")
+    output = client(directory, "nested_client.py", port)
+    assert output.splitlines() == ["TLSv1.3 True True", "received hello"]
 
 
 def test_twisted_endpoints(directory: Path, start: Start) -> None:
