@@ -29,7 +29,7 @@ class Printing:
     def validateFrom(self, helo: object, origin: Any) -> Any:
         socket = getattr(self.session.transport, "tlsSocket", None)
         if socket is None:
-            raise smtp.SMTPBadSender(origin, 530, b"Must issue a STARTTLS command first")
+            raise smtp.SMTPBadSender(origin, 530, "Must issue a STARTTLS command first")
         print("mail over", socket.getProtocol(), type(socket).__name__, flush=True)
         return origin
 
