@@ -22,6 +22,7 @@ from OpenSSL import crypto
 
 from tests.pki.building import (
     COMMON_NAME,
+    CURVE_POINT,
     ED25519_KEY,
     IA5,
     RSA_KEY,
@@ -414,6 +415,10 @@ def authorityKey(*parts: bytes) -> bytes:
         ([authorityKey(der.encode(0xA1, der.encode(0xA4, simpleName("J"))))], [], False),
         ([], [extension("2.5.29.15", der.encode(der.BIT_STRING, b"\x01\x06"))], True),
         ([], [extension("2.5.29.15", der.encode(der.BIT_STRING, b"\x07\x80"))], False),
+        # A sequence of names that says it is primitive is read, one of nothing is not.
+        ([authorityKey(der.encode(0x81, der.encode(0xA4, simpleName("J"))))], [], False),
+        ([], [extension("2.5.29.30", sequence(der.encode(0x80, sequence(ia5(0x82, "a")))))], True),
+        ([], [extension("2.5.29.30", sequence(der.encode(0x80, sequence())))], False),
         ([], [extension("2.5.29.17", b"\x05")], False),
         ([extension("2.5.29.17", b"\x05")], [], False),
     ],
@@ -425,6 +430,33 @@ def test_who_may_have_issued_it(of: list[bytes], by: list[bytes], expected: bool
     found = X509Certificate(certificate(*of, issuer=simpleName("i")))
     assert found.checkIssued(issuer) is expected
     assert not issuer.checkIssued(found)
+
+
+def test_a_key_in_another_encoding_is_the_same_key() -> None:
+    """OpenSSL reads BER, cryptography DER and no more."""
+    octets = b"\x81\x42\0" + CURVE_POINT  # a length with a needless octet
+    algorithm = sequence(oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7"))
+    found = X509Certificate(certificate(key=sequence(algorithm, b"\x03" + octets)))
+    assert found.publicKey == X509Certificate(PLAIN).publicKey
+    assert found.checkIssued(found)
+
+
+@pytest.mark.parametrize(
+    ("curve", "point", "expected"),
+    [
+        ("1.2.840.10045.3.1.7", CURVE_POINT, True),
+        ("1.2.840.10045.3.1.7", CURVE_POINT[:-1] + b"\0", False),
+        ("1.2.840.10045.3.1.7", CURVE_POINT[:-1], False),
+        ("1.3.132.0.8", CURVE_POINT, True),  # a curve of old: nobody here can say
+    ],
+)
+def test_a_point_that_is_on_no_curve_did_not_issue(
+    curve: str, point: bytes, expected: bool
+) -> None:
+    algorithm = sequence(oid("1.2.840.10045.2.1"), oid(curve))
+    key = sequence(algorithm, der.encode(der.BIT_STRING, b"\0" + point))
+    found = X509Certificate(certificate(key=key))
+    assert found.checkIssued(found) is expected
 
 
 def test_a_key_that_cannot_have_signed_did_not_issue() -> None:

@@ -218,7 +218,7 @@ class Fields:
             for part in der.children(der.only(found, der.SEQUENCE)):
                 if part.tag & ~0x20 == 0x80:
                     identifier = der.content(part)
-                elif part.tag == 0xA1:
+                elif part.tag in (0xA1, 0x81):
                     wrapped = der.encode(der.SEQUENCE, part.value)
                     names = [n.directory for n in readGeneralNames(wrapped) if n.kind == 0xA4]
                     issuer = names[0] if names else None

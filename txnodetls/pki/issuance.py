@@ -13,7 +13,7 @@ from txnodetls.errors import NodeError
 from txnodetls.pki.fields import DIGITAL_SIGNATURE, KEY_CERT_SIGN, Fields
 from txnodetls.pki.names import canonicalName
 from txnodetls.pki.objects import SIGNATURES
-from txnodetls.pki.publickeys import algorithmParts, keyKind
+from txnodetls.pki.publickeys import algorithmParts, isDecodable, keyKind
 
 __all__ = ["isIssuedBy"]
 
@@ -51,7 +51,9 @@ def _fitsAlgorithm(subject: Fields, issuer: Fields) -> bool:
     if signature is None:
         return False
     kind = keyKind(issuer.key)
-    return kind == signature.key or (kind == "RSA" and signature.key == "RSA-PSS")
+    if kind != signature.key and not (kind == "RSA" and signature.key == "RSA-PSS"):
+        return False
+    return isDecodable(issuer.key)
 
 
 def _maySign(subject: Fields, issuer: Fields) -> bool:

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from txnodetls.pki import der
 from txnodetls.pki.objects import CURVES, dotted
 
-__all__ = ["PSS", "algorithmParts", "keyKind", "keyObject", "readPSS"]
+__all__ = ["PSS", "algorithmParts", "isDecodable", "keyKind", "keyObject", "loadKey", "readPSS"]
 
 _RSA = "1.2.840.113549.1.1.1"
 _RSA_ENCODED = bytes.fromhex("06092a864886f70d010101")
@@ -37,6 +38,9 @@ _KINDS = {
     "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
     "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
 }
+
+#: Kinds whose public keys are points.
+_POINTS = frozenset({"EC", "X25519", "X448", "ED25519", "ED448"})
 
 _SHA1 = "1.3.14.3.2.26"
 _MGF1 = "1.2.840.113549.1.1.8"
@@ -86,6 +90,72 @@ def keyKind(key: der.Element) -> str | None:
     """
     algorithm, _ = _parts(key)
     return _KINDS.get(algorithmParts(algorithm)[0])
+
+
+def loadKey(key: der.Element) -> PublicKeyTypes:
+    """
+    One of cryptography's keys.
+
+    cryptography takes DER and no more; what OpenSSL would read beside that is brought into
+    that form.
+
+    @param key: the SubjectPublicKeyInfo.
+
+    @raise NodeError: it is broken.
+    @raise ValueError: it is no key, or none that cryptography takes.
+    @raise UnsupportedAlgorithm: it is of a kind or on a curve that cryptography does not know.
+    """
+    try:
+        return serialization.load_der_public_key(key.encoding)
+    except ValueError:
+        algorithm, octets = _parts(key)
+        identifier, parameters = algorithmParts(algorithm)
+        kind = _KINDS.get(identifier)
+        if kind in ("RSA", "RSA-PSS"):
+            plain = _rsaObject(octets, _NULL)["pubkey"]
+        elif kind in _POINTS:
+            parts = next(der.children(algorithm)).encoding
+            if kind == "EC" and parameters is not None:
+                parts += parameters.encoding
+            string = der.encode(der.BIT_STRING, b"\x00" + octets)
+            plain = der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, parts) + string)
+        else:
+            raise
+        return serialization.load_der_public_key(plain)
+
+
+def isDecodable(key: der.Element) -> bool:
+    """
+    Whether OpenSSL can make a key of it: a point has to be complete, and on its curve.
+
+    RSA's numbers are taken as they are, by OpenSSL, and so is a curve that cryptography does
+    not know, or of the peer's own making.
+
+    @param key: the SubjectPublicKeyInfo.
+    @raise NodeError: it is broken.
+    """
+    algorithm, _ = _parts(key)
+    identifier, parameters = algorithmParts(algorithm)
+    kind = _KINDS.get(identifier)
+    if kind not in _POINTS:
+        return True
+    if kind == "EC" and (parameters is None or parameters.tag != der.OBJECT):
+        return _looksLikeCurve(parameters)
+    try:
+        loadKey(key)
+    except ValueError:
+        return False
+    except UnsupportedAlgorithm:
+        return True
+    return True
+
+
+def _looksLikeCurve(parameters: der.Element | None) -> bool:
+    """Explicit parameters begin with a version."""
+    if parameters is None or parameters.tag != der.SEQUENCE:
+        return False
+    first = next(der.children(parameters), None)
+    return first is not None and first.tag == der.INTEGER
 
 
 def keyObject(key: der.Element) -> dict[str, Any]:
@@ -216,7 +286,7 @@ def _uncompressed(key: der.Element, point: bytes) -> bytes:
     if point[:1] in (b"\x06", b"\x07"):
         return b"\x04" + point[1:]
     try:
-        loaded = serialization.load_der_public_key(key.encoding)
+        loaded = loadKey(key)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise der.malformed("invalid point") from error
     return loaded.public_bytes(

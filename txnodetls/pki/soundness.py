@@ -23,6 +23,11 @@ __all__ = ["SHAPES"]
 _Shape = Callable[[der.Element], object]
 
 
+# Of sequences of the same, and of strings, OpenSSL takes both forms.
+_FIRST, _SECOND, _THIRD = (0xA0, 0x80), (0xA1, 0x81), (0xA2, 0x82)
+_OCTETS = (der.OCTET_STRING, der.OCTET_STRING | 0x20)
+
+
 def _each(shape: _Shape) -> _Shape:
     """A sequence of what has this shape, whatever its own tag."""
 
@@ -33,26 +38,27 @@ def _each(shape: _Shape) -> _Shape:
     return check
 
 
-def _parts(*known: tuple[int, _Shape], needed: int = 0) -> _Shape:
+def _parts(*known: tuple[tuple[int, ...], _Shape], needed: int = 0) -> _Shape:
     """
     A sequence of parts told by their tags, in this order, of which any may be left out.
 
+    @param known: tags, and the shape of the part that has one of them.
     @param needed: the tag of the one that may not.
     """
 
     def check(found: der.Element) -> None:
         waiting = list(known)
         for child in der.children(found):
-            while waiting and waiting[0][0] != child.tag:
+            while waiting and child.tag not in waiting[0][0]:
                 _mayMiss(waiting.pop(0)[0])
             if not waiting:
                 raise der.malformed("sequence length mismatch")
             waiting.pop(0)[1](child)
-        for tag, _ in waiting:
-            _mayMiss(tag)
+        for tags, _ in waiting:
+            _mayMiss(tags)
 
-    def _mayMiss(tag: int) -> None:
-        if tag == needed:
+    def _mayMiss(tags: tuple[int, ...]) -> None:
+        if needed in tags:
             raise der.malformed("field missing")
 
     return check
@@ -77,8 +83,8 @@ def _subtree(found: der.Element) -> None:
 
 def _pointName(found: der.Element) -> None:
     """Where revocations are: full names, or one relative to the issuer's."""
-    wrapped = der.expect(der.only(found.value), 0xA0, 0xA1)
-    if wrapped.tag == 0xA0:
+    wrapped = der.expect(der.only(found.value), *_FIRST, *_SECOND)
+    if wrapped.tag in _FIRST:
         _generalNames(wrapped)
     else:
         relative = der.encode(der.SEQUENCE, der.encode(der.SET, wrapped.value))
@@ -86,10 +92,10 @@ def _pointName(found: der.Element) -> None:
 
 
 _generalNames = _each(readGeneralName)
-_constraints = _parts((0xA0, _each(_subtree)), (0xA1, _each(_subtree)))
-_point = _parts((0xA0, _pointName), (0x81, der.bits), (0xA2, _generalNames))
-_policy = _parts((der.OBJECT, _anything), (der.OCTET_STRING, _anything), needed=der.OBJECT)
-_proxy = _parts((der.INTEGER, der.number), (der.SEQUENCE, _policy), needed=der.SEQUENCE)
+_constraints = _parts((_FIRST, _each(_subtree)), (_SECOND, _each(_subtree)))
+_point = _parts(((0xA0,), _pointName), (_SECOND, der.bits), (_THIRD, _generalNames))
+_policy = _parts(((der.OBJECT,), _anything), (_OCTETS, _anything), needed=der.OBJECT)
+_proxy = _parts(((der.INTEGER,), der.number), ((der.SEQUENCE,), _policy), needed=der.SEQUENCE)
 
 
 def _points(found: der.Element) -> None:

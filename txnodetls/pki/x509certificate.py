@@ -39,7 +39,7 @@ from txnodetls.pki.issuance import isIssuedBy
 from txnodetls.pki.matching import Match, matchEmail, matchHost, matchIP
 from txnodetls.pki.names import lines
 from txnodetls.pki.objects import SIGNATURES
-from txnodetls.pki.publickeys import algorithmParts
+from txnodetls.pki.publickeys import algorithmParts, loadKey
 from txnodetls.pki.signatures import verifySignature
 from txnodetls.pki.x509text import accessText, altNamesText, hexadecimal, moment, timeText
 
@@ -222,8 +222,8 @@ class X509Certificate:
         @raise NodeError: the key is of a kind that cannot be used, or broken.
         """
         try:
-            return serialization.load_der_public_key(self._fields.key.encoding)
-        except (ValueError, UnsupportedAlgorithm) as error:
+            return loadKey(self._fields.key)
+        except (NodeError, ValueError, UnsupportedAlgorithm) as error:
             raise OpenSSLError(
                 "error:03000072:digital envelope routines::decode error",
                 "ERR_OSSL_EVP_DECODE_ERROR",
