@@ -1,7 +1,8 @@
 """
 The same on every reactor, on sockets of our own and the plain way.
 
-Some of the suite here; `.ci/run` runs more of it, see `tests/reactors.py`.
+Some of the suite, and not on epoll, where all of it runs anyway; `.ci/run` runs more of it, see
+`tests/reactors.py`.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ async def test_this_run_is_what_was_asked_for(pki: Pki, pytestconfig: Any) -> No
     await pair.close()
 
 
-RUNS = [[f"--tests-reactor={name}"] for name in REACTORS]
-RUNS += [["--plain-carriers", f"--tests-reactor={name}"] for name in ("epoll", "asyncio")]
+RUNS = [[f"--tests-reactor={name}"] for name in REACTORS if name != "epoll"]
+RUNS += [["--plain-carriers"]]
 
 
 @pytest.mark.parametrize("switches", RUNS, ids=" ".join)
