@@ -55,6 +55,18 @@ async def afterwards():
 """,
         {"host.example": "localhost"},
     ),
+    "guide/certificates.md": Page(
+        """
+known = {tls.X509Certificate(cert).fingerprint256}
+
+async def afterwards():
+    from tests.support import eventually
+    await eventually(lambda: not socket.secureConnecting)
+    assert socket.authorized
+    assert certificate.checkHost("localhost") == "localhost"
+""",
+        {"host.example": "localhost"},
+    ),
     "guide/servers.md": Page(
         """
 keyOfA, certOfA, contextOfB, chain = key, cert, tls.createSecureContext(key=key, cert=cert), cert

@@ -551,6 +551,8 @@ def test_a_common_name_that_is_no_string_is_an_error() -> None:
             getattr(found, check)("a.test")
         assert caught.value.code == "ERR_CRYPTO_OPERATION_FAILED"
         assert getattr(found, check)("a.test", subject="never") is None
+        empty = X509Certificate(certificate(subject=name([(kind, text(b"\0", 0x03))])))
+        assert getattr(empty, check)("a.test") is None
 
 
 def test_a_name_with_nul_fits_no_host() -> None:

@@ -148,7 +148,7 @@ def _search(
     for attribute in fields.subject:
         if attribute.type == subjectType:
             text = attribute.text()
-            if text is None:
+            if text is None and attribute.octets:
                 raise NodeError("Operation failed", "ERR_CRYPTO_OPERATION_FAILED", blame=Blame.PEER)
             if text and equal(text.encode(), wanted):
                 return text.encode()

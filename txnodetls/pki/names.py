@@ -74,6 +74,15 @@ class Attribute(NamedTuple):
         """OpenSSL's short name of the type, or its numbers."""
         return SHORT_NAMES.get(self.type) or self.type[:_TYPE_LENGTH]
 
+    @property
+    def octets(self) -> bytes:
+        """What OpenSSL keeps of the value: the whole of a sequence, of others the content."""
+        if self.value.tag == der.SEQUENCE:
+            return self.value.encoding
+        if self.value.tag & ~0x20 == der.BIT_STRING:
+            return der.bits(self.value)
+        return der.content(self.value)
+
     def text(self) -> str | None:
         """The value as text; None where it is not a string, or not a well-formed one."""
         width = _WIDTHS.get(self.value.tag & ~0x20)
@@ -195,16 +204,7 @@ def _decode(octets: bytes, width: int) -> str | None:
 def _shown(attribute: Attribute) -> str:
     """The value as text, whatever it is: what is no string reads as Latin-1."""
     text = attribute.text()
-    if text is not None:
-        return text
-    value = attribute.value
-    if value.tag == der.SEQUENCE:
-        octets = value.encoding  # OpenSSL keeps the whole of it
-    elif value.tag & ~0x20 == der.BIT_STRING:
-        octets = der.bits(value)
-    else:
-        octets = der.content(value)
-    return octets.decode("latin-1")
+    return attribute.octets.decode("latin-1") if text is None else text
 
 
 def _escape(match: re.Match[str]) -> str:
