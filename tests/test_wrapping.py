@@ -13,7 +13,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 
 import txnodetls as tls
 from tests.loopback import Census, Loopback, Received, echo, until
-from tests.support import Pki, happened
+from tests.support import Pki, happened, unusedPort
 from tests.tlspairs import identity
 
 MiB = 1024 * 1024
@@ -141,6 +141,60 @@ async def test_who_listens_to_connection_sees_the_plain_one_too(pki: Pki) -> Non
         assert [type(each) for each in plain] == [tls.net.Socket]
         await until(lambda: plain[0].destroyed)
         await until(lambda: server.connections == 0)
+
+
+# -- on sockets that connect later
+
+
+@ensureDeferred
+async def test_a_socket_is_wrapped_while_it_connects(pki: Pki, version: str) -> None:
+    """What it was given to say in the clear is said before."""
+
+    def greet(plain: Any) -> None:
+        def asked(chunk: bytes) -> None:
+            assert chunk.startswith(b"STARTTLS\n")
+            plain.pause()
+            plain.unshift(chunk.removeprefix(b"STARTTLS\n"))
+            startTLS(plain, pki, maxVersion=version)
+
+        plain.once("data", asked)
+
+    async with Plain(greet) as port:
+        plain = tls.net.connect(port, "127.0.0.1")
+        plain.write(b"STARTTLS\n")
+        socket = tls.connect(socket=plain, ca=pki.ca, servername="localhost")
+        told: list[str] = []
+        for name in ("connect", "secureConnect"):
+            socket.on(name, lambda name=name: told.append(name))
+        assert socket.connecting
+        received = Received(socket)
+        socket.end(b"hello")
+        await received
+        assert received.data == b"hello"
+        assert told == ["connect", "secureConnect"]
+        assert plain.destroyed
+
+
+@ensureDeferred
+async def test_a_socket_that_cannot_connect_tells_who_stands_on_it(pki: Pki) -> None:
+    plain = tls.net.connect(unusedPort(), "127.0.0.1")
+    socket = tls.connect(socket=plain, ca=pki.ca, servername="localhost")
+    received = Received(socket)
+    await received
+    assert received.errors == ["ECONNREFUSED"]
+
+
+@ensureDeferred
+async def test_who_gives_up_while_it_connects_takes_it_along(pki: Pki) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve()
+        plain = tls.net.connect(server.address()["port"], "127.0.0.1")
+        socket = tls.connect(socket=plain, ca=pki.ca, servername="localhost")
+        received = Received(socket)
+        socket.destroy()
+        await received
+        await until(lambda: plain.closed)
+        assert received.errors == []
 
 
 # -- on other people's streams and transports

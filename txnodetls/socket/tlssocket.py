@@ -160,10 +160,28 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
 
     def _wrap(self, below: Any) -> None:
         """Stand on another socket, stream or transport; it is closed with this one."""
-        # Another TLSSocket is a stream to stand on, and not a source of its carrier.
-        carrier, early = takeCarrier(below, self._ticks.reactor, whole=isinstance(below, TLSSocket))
         if not ITransport.providedBy(below):
             self._parent = below
+        if isinstance(below, Socket) and below.connecting and not isinstance(below, TLSSocket):
+            # It gives its carrier as soon as it has one.
+            self.connecting = True
+            below.once("connect", partial(self._ticks.nextTick, self._belowConnected, below))
+            below.once("error", self.destroy)
+            below.once("close", lambda hadError: self.destroy())
+        else:
+            self._takeFrom(below)
+
+    def _belowConnected(self, below: Socket) -> None:
+        if self.destroyed:
+            return
+        self.connecting = False
+        if below._carrier is not None:
+            self._takeFrom(below)
+            self._fire("connect")
+
+    def _takeFrom(self, below: Any) -> None:
+        # Another TLSSocket is a stream to stand on, and not a source of its carrier.
+        carrier, early = takeCarrier(below, self._ticks.reactor, whole=isinstance(below, TLSSocket))
         self._adopt(carrier)
         # In a tick, so that whoever wraps can listen and set options first.
         self._ticks.nextTick(self._wrapped, early)

@@ -32,6 +32,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionClosed, Connecti
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     ILoggingContext,
+    IProcessTransport,
     IProtocol,
     IPushProducer,
 )
@@ -222,7 +223,7 @@ class TransportCarrier(Carrier):
         """End our side, or close where the transport cannot do that."""
         if self._sending is not _Sending.OPEN or self.closed:
             return
-        if not hasattr(self._transport, "loseWriteConnection"):
+        if self._endOfWriting() is None:
             self.close()
         elif self._pushedBack:
             self._sending = _Sending.ENDING
@@ -231,7 +232,15 @@ class TransportCarrier(Carrier):
 
     def _halfClose(self) -> None:
         self._sending = _Sending.ENDED
-        self._transport.loseWriteConnection()
+        ending = self._endOfWriting()
+        if ending is not None:
+            ending()
+
+    def _endOfWriting(self) -> Callable[[], object] | None:
+        """What ends our side alone; of a process, its standard input."""
+        ending: Callable[[], object] | None
+        ending = getattr(self._transport, "loseWriteConnection", None)
+        return getattr(self._transport, "closeStdin", None) if ending is None else ending
 
     def close(self) -> None:
         """Close after what is queued."""
@@ -294,7 +303,7 @@ class TransportCarrier(Carrier):
     @property
     def localAddress(self) -> Address:
         """The own address, where the transport has one of IP."""
-        return {} if self.closed else addressOf(self._call("getHost"))
+        return {} if self.closed else self._address("getHost")
 
     @property
     def remoteAddress(self) -> Address:
@@ -302,7 +311,7 @@ class TransportCarrier(Carrier):
         if self._peer is None:
             if self.closed:
                 return {}
-            self._peer = addressOf(self._call("getPeer"))
+            self._peer = self._address("getPeer")
         return self._peer
 
     @property
@@ -315,6 +324,12 @@ class TransportCarrier(Carrier):
     def transport(self) -> Any:
         """The transport."""
         return self._transport
+
+    def _address(self, name: str) -> Address:
+        try:
+            return addressOf(self._call(name))
+        except NotImplementedError:  # that of a process
+            return {}
 
     def _call(self, name: str, *arguments: object) -> Any:
         """
@@ -335,7 +350,8 @@ def takeOver(transport: Any, reactor: Any = None) -> TransportCarrier:
 
     It is paused and has no owner.  The former protocol hears nothing more, the end of the
     connection included, and a producer that it registered is let go.  Works for Twisted's own
-    transports, those under C{startTLS} too, and for the wrappers of C{twisted.protocols}.
+    transports, those under C{startTLS} too, for those of a C{ProcessEndpoint}, and for the wrappers
+    of C{twisted.protocols}.
 
     @param reactor: by default the transport's own, or else the global one.
     """
@@ -347,8 +363,12 @@ def takeOver(transport: Any, reactor: Any = None) -> TransportCarrier:
     layer = transport
     if getattr(transport, "TLS", False) and isinstance(transport.protocol, ProtocolWrapper):
         layer = transport.protocol
+    # What stands between a process and an IProtocol.
+    process: Any = getattr(getattr(layer, "_process", layer), "proto", None)
     if isinstance(layer, ProtocolWrapper):
         layer.wrappedProtocol = carrier
+    elif IProcessTransport.providedBy(layer) and hasattr(process, "protocol"):
+        process.protocol = carrier
     else:
         layer.protocol = carrier
     carrier.makeConnection(transport)
