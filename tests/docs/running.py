@@ -21,7 +21,7 @@ from tests.support import PROJECT
 __all__ = ["DOCS", "Block", "blocks", "main"]
 
 DOCS = PROJECT / "docs"
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Block:
 
 def blocks(page: str) -> list[Block]:
     """The blocks of a page, in order; what Sphinx makes of `{…}` is none."""
-    return [Block(*found) for found in _BLOCK.findall((DOCS / page).read_text())]
+    found = [Block(*each) for each in _BLOCK.findall((DOCS / page).read_text())]
+    return [block for block in found if not block.language.startswith("{")]
 
 
 def main(told: str) -> None:

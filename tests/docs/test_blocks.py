@@ -15,7 +15,7 @@ import trustme
 from twisted.internet import reactor
 from twisted.internet.endpoints import clientFromString, serverFromString
 
-from tests.daemon.running import Twistd
+from tests.daemon.running import Twistd, run
 from tests.docs.pages import COMMON, ELSEWHERE, PAGES
 from tests.docs.running import DOCS, blocks
 from tests.support import PROJECT, requireModule, runTool, unusedPort
@@ -112,6 +112,39 @@ def test_every_command_for_a_web_server_serves(page: str, command: str, director
         asking.request("GET", "/")
         assert asking.getresponse().read() == b"<p>a page</p>"
         asking.close()
+
+
+DAEMON = [
+    (page, block.text)
+    for page in ALL
+    for block in blocks(page)
+    if block.language == "sh" and block.text.startswith("twistd -n nodetls")
+]
+
+
+@pytest.mark.parametrize(("page", "command"), DAEMON)
+def test_every_command_for_a_daemon_listens(page: str, command: str, directory: Path) -> None:
+    port = unusedPort()
+    words = shlex.split(command)[2:]
+    if "--port" not in words:
+        words += ["--port", "8443"]
+    words = [
+        "127.0.0.1" if word == "0.0.0.0" else word.replace("8443", str(port)) for word in words
+    ]
+    with Twistd(*words, cwd=directory) as daemon:
+        daemon.waitFor(f"listening on 127.0.0.1:{port}")
+
+
+FILES_OF_DAEMON = [
+    (page, block.text) for page in ALL for block in blocks(page) if block.language == "toml"
+]
+
+
+@pytest.mark.parametrize(("page", "text"), FILES_OF_DAEMON)
+def test_every_file_for_a_daemon_is_a_good_one(page: str, text: str, directory: Path) -> None:
+    (directory / "nodetls.toml").write_text(text)
+    status, told = run("nodetls", "--config", "nodetls.toml", "--test-config", cwd=directory)
+    assert status == 0, told
 
 
 @pytest.mark.parametrize(
