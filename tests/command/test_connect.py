@@ -7,6 +7,7 @@ import datetime
 import io
 import os
 import pty
+import select
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from twisted.internet import reactor
 from tests.interop.peers import NodePeer, Peer, opensslPeer
 from tests.loopback import Loopback
 from tests.stapling import Authority, derOf
-from tests.support import PROJECT, Credentials, Pki, runTool, unusedPort
+from tests.support import PROJECT, Credentials, Pki, eventually, runTool, unusedPort
 from txnodetls.__main__ import main
 from txnodetls.command.connect import addArguments, connectOptions, report
 
@@ -176,6 +177,7 @@ async def test_a_name_that_would_write_on_the_terminal(loopback: Loopback) -> No
         ("localhost", (), "localhost"),
         ("localhost", ("--no-servername",), False),
         ("127.0.0.1", ("--servername", "localhost"), "localhost"),
+        ("127.0.0.1", ("--servername", "ｌocalhost"), "localhost"),
     ],
 )
 @pytest_twisted.ensureDeferred
@@ -373,6 +375,18 @@ async def test_a_server_that_says_nothing() -> None:
     assert text == "no connection: no handshake within 0.3 s (ETIMEDOUT)\n"
 
 
+@pytest_twisted.ensureDeferred
+async def test_whoever_is_interrupted_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with Peer([*COMMAND, where], PROJECT) as command:
+            await eventually(lambda: select.select([silent], [], [], 0)[0])
+            command.transport.signalProcess("INT")
+            assert await command.ended() == 130
+        assert command.output == b""
+
+
 # -- how it is called
 
 BAD: list[tuple[Iterable[str], str]] = [
@@ -393,6 +407,11 @@ BAD: list[tuple[Iterable[str], str]] = [
     (["a:1", "--passphrase-file", "x"], "is for --key"),
     (["a:1", "--servername", "b", "--no-servername"], "exclude each other"),
     (["a:1", "--servername", "::1"], "--servername: an address"),
+    (["a:1", "--servername", ""], "--servername: a name is needed"),
+    (["a:1", "--servername", "x" * 256], "cannot be the name of a server"),
+    (["a:1", "--servername", "a b"], "cannot be the name of a server"),
+    (["a:1", "--servername", "a\u200db"], "cannot be the name of a server"),
+    (["a\0:1"], "cannot be the name of a server"),
     (["a:1", "--min-version", "1.4"], "--min-version: '1.4' is none of"),
     (["a:1", "--max-version", "SSLv3"], "--max-version: 'SSLv3' is none of"),
     (["a:1", "--min-version", "1.3", "--max-version", "1.2"], "--min-version is above"),
@@ -401,6 +420,7 @@ BAD: list[tuple[Iterable[str], str]] = [
     (["a:1", "--timeout", "nan"], "'nan' is no number"),
     (["a:1", "--alpn", "h2,,x"], "--alpn: "),
     (["a:1", "--alpn", "x" * 256], "--alpn: "),
+    (["a:1", "--alpn", ",".join(["x" * 255] * 256)], "--alpn: too many protocols"),
     (["a:1", "--ciphers", "none such"], "--ciphers: "),
     (["a:1", "--groups", "none such"], "--groups: "),
     (["a:1", "--sigalgs", "none such"], "--sigalgs: "),
@@ -413,7 +433,9 @@ BAD: list[tuple[Iterable[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(each) for each, _ in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=[" ".join(each)[:40] for each, _ in BAD]
+)
 def test_what_makes_no_sense_is_said_at_once(
     arguments: list[str],
     message: str,

@@ -35,6 +35,7 @@ from txnodetls.command.terminal import paletteFor, printable
 from txnodetls.context import SecureContext, createSecureContext
 from txnodetls.errors import Blame, NodeError
 from txnodetls.net.lookup import isIP
+from txnodetls.pki.hostnames import domainToASCII
 
 __all__ = [
     "TRUSTED",
@@ -142,10 +143,8 @@ def connectOptions(given: argparse.Namespace, parser: argparse.ArgumentParser) -
     _contradictions(given, parser)
     host, port = given.where
     options = {"host": host, "port": port, "secureContext": _context(given, parser)}
-    if given.servername is not None:
-        options["servername"] = given.servername
-    elif not given.no_servername and not isIP(host):
-        options["servername"] = host
+    if not given.no_servername and not (given.servername is None and isIP(host)):
+        options["servername"] = _name(parser, given.servername or host)
     if given.alpn is not None:
         options["ALPNProtocols"] = _protocols(parser, given.alpn)
     return options
@@ -187,6 +186,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _name(parser: argparse.ArgumentParser, text: str) -> str:
+    """A name as it can be sent: in ASCII, and not too long (RFC 6066, RFC 1035)."""
+    name = text if text.isascii() else domainToASCII(text)
+    if not 0 < len(name) < 256 or not name.isprintable() or " " in name:
+        parser.error(f"{printable(text)!r} cannot be the name of a server")
+    return name
+
+
 def _contradictions(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if (given.cert is None) != (given.key is None):
         parser.error("--cert and --key go together")
@@ -194,6 +201,8 @@ def _contradictions(given: argparse.Namespace, parser: argparse.ArgumentParser) 
         parser.error("--passphrase-file is for --key")
     if given.no_servername and given.servername is not None:
         parser.error("--servername and --no-servername exclude each other")
+    if given.servername == "":
+        parser.error("--servername: a name is needed; --no-servername sends none")
     if given.servername is not None and isIP(given.servername):
         parser.error("--servername: an address cannot be sent as a name (RFC 6066)")
     lowest, highest = given.min_version or _VERSIONS[0], given.max_version or _VERSIONS[-1]
@@ -247,6 +256,8 @@ def _protocols(parser: argparse.ArgumentParser, text: str) -> list[str]:
     protocols = [each.strip() for each in text.split(",")]
     if not all(0 < len(each.encode()) < 256 for each in protocols):
         parser.error("--alpn: a protocol's name has 1 to 255 bytes")
+    if sum(len(each.encode()) + 1 for each in protocols) > 0xFFFF:
+        parser.error("--alpn: too many protocols")
     return protocols
 
 
@@ -293,7 +304,11 @@ async def _meet(reactor: Any, options: dict[str, Any], timeout: float) -> _Met:
             enough.callback(None)
 
     def secured() -> None:
-        met.findings = gather(socket, name, options.get("servername"), met.staple)
+        try:
+            met.findings = gather(socket, name, options.get("servername"), met.staple)
+        except NodeError as error:
+            failed(error)
+            return
         if met.tickets and socket.getProtocol() != "TLSv1.3":
             stop()
         else:
