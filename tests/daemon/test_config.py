@@ -413,8 +413,10 @@ def test_strict_names_leave_no_certificate_for_others(withFiles: Any) -> None:
             "port: belongs to the listener",
         ),
         (
-            "echo = true\n[[listener]]\n[[listener.route]]\nservernames = ['a']"
-            "\nkey = 'DIR/key.pem'",
+            (
+                "echo = true\n[[listener]]\n[[listener.route]]\nservernames = ['a']"
+                "\nkey = 'DIR/key.pem'"
+            ),
             "key: needs cert, too",
         ),
         (

@@ -29,6 +29,7 @@ from txnodetls.context import SecureContext, defaultSessionIdContext, makeContex
 from txnodetls.daemon.certdir import Pair, grouped, readDirectory
 from txnodetls.daemon.files import Files
 from txnodetls.daemon.names import NameTable, matches, wrongName
+from txnodetls.daemon.proxyprotocol import Networks
 from txnodetls.daemon.rules import Rules, readRules
 from txnodetls.daemon.settings import (
     DEFAULTS,
@@ -364,7 +365,7 @@ def _listener(
     if process.get("trace-tls"):
         options.setdefault("enableTrace", True)
     if serving.mode is Mode.ORIGINATE:
-        _forbid(level, ("certDir", "strictSNI", "clientSubject", "clientSAN"))
+        _forbid(level, _TLS_ONLY)
         serving = _originating(level, serving, options, process)
         return ListenerConfig(name, where, {}, serving, level)
     groups = _directory(level, own, files, warnings)
@@ -396,6 +397,16 @@ def _listener(
         tuple(validities),
         throwaway,
     )
+
+
+_TLS_ONLY: Final = (
+    "certDir",
+    "strictSNI",
+    "clientSubject",
+    "clientSAN",
+    "acceptProxyFrom",
+    "sendProxy",
+)
 
 
 def _byNames(
@@ -601,9 +612,16 @@ def _serving(level: Level, own: Options, inFile: bool) -> Serving:
         if inFile:
             # An echo that was not asked for would be an open mirror.
             raise level.error("proxy", f"say what to serve: one of {', '.join(_MODES)}")
-        return Serving(Mode.ECHO, "", own)
+        said = [Mode.ECHO]
     (mode,) = said
-    target = own[mode.value]
+    if own.get("sendProxy") and mode is not Mode.TERMINATE:
+        raise level.error("sendProxy", "has a meaning with proxy only")
+    if own.get("acceptProxyFrom") is not None:
+        try:
+            Networks(own.acceptProxyFrom)
+        except ValueError as error:
+            raise level.error("acceptProxyFrom", str(error)) from error
+    target = own.get(mode.value) or ""
     if mode is Mode.TERMINATE:
         _tryEndpoint(level, "proxy", target)
     if mode is Mode.STATIC and not os.path.isdir(target):

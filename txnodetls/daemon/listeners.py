@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txnodetls.daemon.arriving import Arrival
 from txnodetls.daemon.bound import Bound
 from txnodetls.daemon.config import ListenerConfig, Mode, RouteConfig, Serving
 from txnodetls.daemon.echo import Echo
@@ -26,9 +27,18 @@ from txnodetls.daemon.front import FrontServer
 from txnodetls.daemon.limits import Gate, Times
 from txnodetls.daemon.logs import agreed
 from txnodetls.daemon.proxy import Backend, Front
+from txnodetls.daemon.proxyprotocol import (
+    Header,
+    HeaderError,
+    Networks,
+    TLSFields,
+    version1,
+    version2,
+)
 from txnodetls.daemon.records import Phase, Reason, Record
 from txnodetls.errors import OpenSSLError
-from txnodetls.options import encodeALPN
+from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
+from txnodetls.options import Options, encodeALPN
 from txnodetls.twisted.adapter import ProtocolAdapter
 from txnodetls.twisted.endpoints import ClientEndpoint, wrapClient
 
@@ -45,6 +55,7 @@ class _Served:
     What a listener serves under one configuration.
 
     @ivar build: makes the protocol of a connection that no route takes.
+    @ivar networks: who has to send a PROXY header first; None: nobody.
     @ivar routes: each with what makes the protocol of its connections.
     @ivar site: the web server behind it, or None.
     """
@@ -54,6 +65,7 @@ class _Served:
     times: Times
     site: Any
     routes: list[tuple[RouteConfig, _Build]]
+    networks: Networks | None
 
     def route(self, record: Record) -> tuple[RouteConfig | None, _Build]:
         """Where a connection goes."""
@@ -71,6 +83,7 @@ class Listener:
     @param bound: its port; the listener's from now on.
     @param began: told of each connection that was accepted.
     @param ended: told of each that has ended.
+    @param keylog: listens to the servers' 'keylog' events.
     """
 
     def __init__(
@@ -79,7 +92,10 @@ class Listener:
         bound: Bound,
         began: Callable[[Record], object],
         ended: Callable[[Record], object],
+        keylog: Callable[..., object] | None = None,
     ) -> None:
+        self._keylog = keylog
+        self._fetching: FetchingOCSPResponder | None = None
         self.bound = bound
         self.gate = Gate()
         self._reactor = reactor
@@ -95,7 +111,8 @@ class Listener:
         build, site = self._builder(config.serving)
         times = Times(own.idleTimeout / 1000, own.closeTimeout / 1000)
         routes = [(route, self._builder(route.serving)[0]) for route in config.routes]
-        served = _Served(config, build, times, site, routes)
+        networks = None if own.acceptProxyFrom is None else Networks(own.acceptProxyFrom)
+        served = _Served(config, build, times, site, routes, networks)
         before = self._server, self._port
         if config.serving.mode is Mode.ORIGINATE:
             self._server = None
@@ -111,6 +128,8 @@ class Listener:
         self._server = self._port = None
         self._stopped(*before)
         self.bound.close()
+        if self._fetching is not None:
+            self._fetching.close()
 
     @property
     def server(self) -> FrontServer | None:
@@ -137,12 +156,25 @@ class Listener:
         site = served.site
         if site is not None and options.get("ALPNProtocols") is None:
             options["ALPNProtocols"] = encodeALPN(list(site.acceptableProtocols()))
+        if served.config.own.staples:
+            options["ocspResponder"] = self._responder(served.config.own)
         if len(served.config.contexts):
             options["SNICallback"] = partial(_byName, served.config)
         server = FrontServer(self, served, options, self._reactor)
+        if self._keylog is not None:
+            server.on("keylog", self._keylog)
         server.on("error", lambda error: log.error("{error}", error=error))
         server.listen({"fd": self.bound.duplicate()})
         return server
+
+    def _responder(self, own: Options) -> Any:
+        if own.staples != ["fetch"]:
+            return FileOCSPResponder(own.staples)
+        if self._fetching is None:
+            # One for as long as the listener lives: what it has fetched outlives a reload.
+            private = own.staplesPrivate
+            self._fetching = FetchingOCSPResponder(self._reactor, refusePrivate=not private)
+        return self._fetching
 
     def _listenPlain(self, served: _Served) -> Any:
         factory = _PlainFactory(self, served)
@@ -160,7 +192,8 @@ class Listener:
             site = staticSite(serving.target)
             return lambda record: site.buildProtocol(None), site
         timeout = serving.own.backendTimeout / 1000
-        backend = Backend(self._endpoint(serving), timeout)
+        header = _HEADERS.get(serving.own.sendProxy)
+        backend = Backend(self._endpoint(serving), timeout, header)
         kind: Callable[..., Front] = Front
         if serving.mode is Mode.ORIGINATE:
             kind = partial(_PlainFront, self.ended)
@@ -180,12 +213,50 @@ class Listener:
 
     def arrived(self, server: FrontServer, carrier: Any) -> None:
         peer, local = _pair(carrier.remoteAddress), _pair(carrier.localAddress)
-        record = self._record(server.served, peer, local)
-        if self._admitted(record):
+        served: _Served = server.served
+        record = self._record(served, peer, local)
+        if served.networks is not None:
+            self._expectHeader(served, carrier, record)
+        elif self._admitted(record):
             record.phase = Phase.HANDSHAKE
             server.enter(carrier, record)
         else:
             carrier.abort()
+
+    def _expectHeader(self, served: _Served, carrier: Any, record: Record) -> None:
+        """Who is in front has to say first whom it speaks for."""
+        networks = served.networks
+        assert networks is not None
+        if record.peer is not None and record.peer[0] not in networks:
+            record.ends(Reason.PROXY, HeaderError("not from a network in acceptProxyFrom"))
+            carrier.abort()
+            self._ended(record)
+            return
+        if not self._admitted(record, None):
+            carrier.abort()
+            return
+
+        def arrived(header: Header, early: bytes) -> None:
+            self._headerCame(carrier, record, header, early)
+
+        def failed(error: BaseException) -> None:
+            record.ends(Reason.PROXY, error)
+            self.ended(record)
+
+        seconds = served.config.options["handshakeTimeout"] / 1000
+        record.protocol = Arrival(self._reactor, carrier, seconds, arrived, failed)
+
+    def _headerCame(self, carrier: Any, record: Record, header: Header, early: bytes) -> None:
+        self.gate.left(record.address)
+        record.protocol = None
+        record.peer = header.source or record.peer
+        record.local = header.destination or record.local
+        server = self._server
+        if server is None or not self._admitted(record):
+            carrier.abort()
+            return
+        record.phase = Phase.HANDSHAKE
+        server.enter(carrier, record, early)
 
     def secured(self, server: FrontServer, record: Record) -> None:
         record.secured = record.active = self._reactor.seconds()
@@ -229,7 +300,7 @@ class Listener:
     def ended(self, record: Record) -> None:
         if record.phase is not Phase.ENDED:
             record.phase = Phase.ENDED
-            self.gate.left(None if record.peer is None else record.peer[0])
+            self.gate.left(record.address)
             self._ended(record)
 
     def plainMade(self, served: _Served, address: Any) -> Protocol | None:
@@ -247,13 +318,41 @@ class Listener:
         record.times = served.times
         return record
 
-    def _admitted(self, record: Record) -> bool:
-        if self.gate.admits(None if record.peer is None else record.peer[0]):
+    def _admitted(self, record: Record, address: str | None = "") -> bool:
+        """Whether a connection may come in; by default it is counted for its peer's address."""
+        if address == "":
+            address = None if record.peer is None else record.peer[0]
+        if self.gate.admits(address):
+            record.address = address
             self._began(record)
             return True
         record.ends(Reason.LIMIT)
         self._ended(record)
         return False
+
+
+def _tlsFields(record: Record) -> TLSFields | None:
+    socket = record.socket
+    if socket is None:
+        return None
+    certificate = socket.getPeerCertificate() or {}
+    name = certificate.get("subject", {}).get("CN")
+    return TLSFields(
+        version=socket.getProtocol() or "",
+        cipher=(socket.getCipher() or {}).get("name", ""),
+        servername=socket.servername or None,
+        protocol=socket.alpnProtocol or None,
+        commonName=name if isinstance(name, str) else None,
+        presented=bool(certificate),
+        resumed=bool(socket.isSessionReused()),
+        verified=socket.authorized,
+    )
+
+
+_HEADERS: dict[str | None, Callable[[Record], bytes]] = {
+    "v1": lambda record: version1(record.peer, record.local),
+    "v2": lambda record: version2(record.peer, record.local, _tlsFields(record)),
+}
 
 
 def _byName(config: ListenerConfig, servername: str, callback: Callable[..., None]) -> None:

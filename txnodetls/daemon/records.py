@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     RESET = "reset"  # by the peer, or cut off without a close_notify
     FAILED = "failed"  # an error of TLS behind the handshake
     HANDSHAKE = "handshake failed"
+    PROXY = "no proxy header"
     BACKEND = "no backend"
     BACKEND_RESET = "backend reset"
     IDLE = "idle"
@@ -48,6 +49,7 @@ class Record:
 
     @ivar listener: the listener's configured name.
     @ivar peer: host and port of the client; None for a UNIX socket.
+    @ivar address: under which it is counted against limits.
     @ivar local: host and port that it came to.
     @ivar began: when it was accepted, in the reactor's seconds.
     @ivar secured: when its handshake was done, or None.
@@ -62,6 +64,7 @@ class Record:
 
     __slots__ = (
         "active",
+        "address",
         "agreed",
         "began",
         "code",
@@ -89,6 +92,7 @@ class Record:
     ) -> None:
         self.listener = listener
         self.peer = peer
+        self.address: str | None = None
         self.local = local
         self.began = self.active = now
         self.secured: float | None = None

@@ -11,7 +11,7 @@ by the same calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -70,7 +70,8 @@ class Runtime:
     @ivar tickets: the ticket keys of all its servers.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, keylog: Callable[..., object] | None = None) -> None:
+        self._keylog = keylog
         self._reactor = reactor
         self._listeners: dict[str, Listener] = {}
         self._format = "text"
@@ -99,7 +100,9 @@ class Runtime:
             place = placeOf(each.name, each.where)
             listener = former.pop(place, None)
             if listener is None:
-                listener = Listener(self._reactor, ports[place], self.records.add, self._ended)
+                listener = Listener(
+                    self._reactor, ports[place], self.records.add, self._ended, self._keylog
+                )
             listener.serve(each)
             self._listeners[place] = listener
         for listener in former.values():

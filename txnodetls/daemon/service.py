@@ -28,6 +28,7 @@ from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
 from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.written import ConfigError
+from txnodetls.keylog import KeyLogFile
 
 __all__ = ["DaemonService", "Options", "StartFailure", "makeService"]
 
@@ -63,7 +64,9 @@ class DaemonService(Service):
         self._switches = switches
         self._config = config
         self._ports: dict[str, Bound] = {}
-        self._runtime = Runtime(reactor)
+        self._keylog: KeyLogFile | None = None
+        logs = config.own.get("tls-keylog") is not None
+        self._runtime = Runtime(reactor, self._logKeys if logs else None)
         self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
         self._signals: dict[int, Any] = {}
         self._daily: Any = None
@@ -133,6 +136,17 @@ class DaemonService(Service):
             self._ports = bindAll(self._config, {})
         except ConfigError as error:
             raise StartFailure(f"twistd nodetls: {error}") from error
+        path = self._config.own.get("tls-keylog")
+        if path is not None:
+            try:
+                self._keylog = KeyLogFile(path)
+            except OSError as error:
+                problem = error.strerror or error
+                raise StartFailure(f"twistd nodetls: --tls-keylog: {path}: {problem}") from error
+
+    def _logKeys(self, line: bytes, socket: Any) -> None:
+        if self._keylog is not None:
+            self._keylog(line)
 
     def _take(self, config: Config) -> None:
         self._config = config

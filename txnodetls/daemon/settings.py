@@ -261,6 +261,23 @@ _own(
     "email:a@example.com, IP:192.0.2.1. With clientSubject, one of either is enough.",
 )
 _own(
+    "acceptProxyFrom",
+    "NETWORK,...",
+    Scope.LISTENER,
+    _LISTENING,
+    text.words,
+    "Expect a PROXY header, of version 1 or 2, in front of each connection, and take it from "
+    "these networks only: 10.0.0.0/8, 192.0.2.7. Connections from elsewhere are refused.",
+)
+_own(
+    "sendProxy",
+    "v1|v2",
+    Scope.ROUTE,
+    _BACKEND,
+    oneOf("v1", "v2"),
+    "Begin the connection to the backend with a PROXY header; v2 tells what TLS came to, too.",
+)
+_own(
     "originate",
     "HOST:PORT",
     Scope.LISTENER,
@@ -420,6 +437,34 @@ for _name in ("tls-cipher-list", "tls-default-ciphers"):
         "Node's: the ciphers, where no listener has ciphers of its own.",
     )
 _own(
+    "staples",
+    "fetch|FILE,...",
+    Scope.LISTENER,
+    _CERTIFICATES,
+    text.words,
+    "Show clients that the certificates are not revoked (OCSP stapling): fetch asks the "
+    "authority that a certificate names; or files that another program keeps up to date.",
+)
+_own(
+    "staplesPrivate",
+    "yes|no",
+    Scope.LISTENER,
+    _CERTIFICATES,
+    text.boolean,
+    "Fetch staples also from responders with a private address.",
+    "no",
+    False,
+)
+_own(
+    "tls-keylog",
+    "FILE",
+    Scope.PROCESS,
+    _WATCHING,
+    text.word,
+    "Node's: append the secrets of all connections to this file, for Wireshark. Who can read it "
+    "can read everything. Only at the start; a reload changes nothing about it.",
+)
+_own(
     "trace-tls",
     "",
     Scope.PROCESS,
@@ -571,5 +616,5 @@ FLAGS: Final = frozenset(setting.name for setting in SETTINGS.values() if not se
 ROUTE_ONLY: Final = frozenset({"servernames", "protocols"})
 """Settings that are of routes only."""
 
-SWITCH_ONLY: Final = frozenset({"config", "test-config"})
+SWITCH_ONLY: Final = frozenset({"config", "test-config", "tls-keylog"})
 """Settings that make no sense in the file."""
