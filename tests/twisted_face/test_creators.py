@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -238,6 +239,54 @@ async def test_garbage_is_nodes_error(pki: Pki) -> None:
     await eventually(lambda: ends.serverFactory.made)
     ends.server = ends.serverFactory.made[0]
     assert (await ends.lost())[1].code == "ERR_SSL_HTTP_REQUEST"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_says_nothing_is_given_up(pki: Pki) -> None:
+    ends = Ends()
+    creator = serving(pki, handshakeTimeout=50)
+    ends.port = await SSL4ServerEndpoint(reactor, 0, creator, interface="127.0.0.1").listen(
+        ends.serverFactory
+    )
+    below = TCP4ClientEndpoint(reactor, "127.0.0.1", ends.port.getHost().port)
+    ends.client = await below.connect(ends.clientFactory)
+    await eventually(lambda: ends.serverFactory.made)
+    ends.server = ends.serverFactory.made[0]
+    assert (await ends.lost())[1].code == "ERR_TLS_HANDSHAKE_TIMEOUT"
+
+
+@pytest.mark.parametrize("verb", ["abortConnection", "loseConnection"])
+@pytest_twisted.ensureDeferred
+async def test_who_leaves_in_the_handshake_leaves_nothing_behind(verb: str, pki: Pki) -> None:
+    waiting: defer.Deferred[Any] = defer.Deferred()
+    creator = serving(pki, SNICallback=lambda name, callback: waiting)
+    ends = await Ends().connect(asking(pki), creator)
+    await eventually(lambda: socketOf(ends.server)._engine is not None)
+    sockets = socketOf(ends.client), socketOf(ends.server)
+    getattr(ends.client.transport, verb)()
+    await ends.lost()
+    await eventually(lambda: all(each.closed for each in sockets))
+    # An answer that comes late finds nobody.
+    waiting.callback(None)
+    assert not creator.tlsServer._handler.timers
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_left_of_connections_that_are_gone(pki: Pki) -> None:
+    kinds = (SecuredConnection, TLSSocket)
+
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+    before = alive()
+    for _ in range(20):
+        ends = await Ends().connect(asking(pki), serving(pki))
+        ends.client.transport.write(b"word")
+        await eventually(lambda ends=ends: ends.server.received)  # type: ignore[misc]
+        await ends.close()
+    del ends
+    await eventually(lambda: alive() <= before)
 
 
 class Abrupt(Recorder):

@@ -402,3 +402,12 @@ def test_a_wrapped_client_has_to_know_whom_it_talks_to(pki: Pki) -> None:
     assert caught.value.code == "ERR_MISSING_ARGS"
     wrapClient(below, {"rejectUnauthorized": False}, reactor=reactor)
     wrapClient(below, {"servername": "localhost"}, reactor=reactor)
+
+
+def test_over_a_unix_socket_somebody_has_to_say_whom_to_expect(pki: Pki) -> None:
+    # Node would take 'localhost', for which anybody can have a certificate.
+    with pytest.raises(NodeError) as caught:
+        ClientEndpoint(reactor, options={"path": "/run/x", "ca": pki.ca})
+    assert caught.value.code == "ERR_MISSING_ARGS"
+    ClientEndpoint(reactor, options={"path": "/run/x", "servername": "app.test", "ca": pki.ca})
+    ClientEndpoint(reactor, options={"path": "/run/x", "rejectUnauthorized": False})

@@ -143,7 +143,9 @@ def check(options: Any, name: str, expected: Any) -> None:
 def test_a_server_string_takes(name: str, files: Path) -> None:
     text, expected = SAMPLES[name]
     written = text.replace("FILES", str(files))
-    endpoint: Any = serverFromString(reactor, f"nodetls:port=0:{name}={written}")
+    own = f"key={files}/key.pem:cert={files}/cert.pem"
+    more = "" if name in ("key", "cert") else f":{name}={written}"
+    endpoint: Any = serverFromString(reactor, f"nodetls:port=0:{own}{more}")
     check(endpoint._where if name in LISTEN else endpoint._options, name, expected)
 
 
@@ -151,7 +153,8 @@ def test_a_server_string_takes(name: str, files: Path) -> None:
 def test_a_client_string_takes(name: str, files: Path) -> None:
     text, expected = SAMPLES[name]
     written = text.replace("FILES", str(files))
-    endpoint: Any = clientFromString(reactor, f"nodetls:localhost:1:{name}={written}")
+    other = {"key": f":cert={files}/cert.pem", "cert": f":key={files}/key.pem"}.get(name, "")
+    endpoint: Any = clientFromString(reactor, f"nodetls:localhost:1:{name}={written}{other}")
     check(endpoint._options, name, expected)
 
 

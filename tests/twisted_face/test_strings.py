@@ -98,6 +98,10 @@ async def test_over_a_unix_socket(files: Path) -> None:
         ("nodetls:x", "option port: 'x' is not a whole number"),
         ("nodetls:0:port=1", "option port is given twice"),
         ("nodetls:0:1", "'1' has no meaning there"),
+        ("nodetls:0", "a server needs key and cert, or pfx, or pskFile"),
+        ("nodetls:0:ca=FILES/ca.pem", "a server needs key and cert, or pfx, or pskFile"),
+        ("nodetls:0:key=FILES/key.pem", "option cert is missing, without which key is of no"),
+        ("nodetls:0:cert=FILES/cert.pem", "option key is missing, without which cert is of no"),
         ("nodetls:cert=FILES/cert.pem:key=FILES/key.pem", "the port is missing"),
         ("nodetls:0:host=a:interface=b", "interface and host are two names of one option"),
         ("nodetls:0:endpoint=tcp\\:0", "option port has no meaning together with endpoint"),
@@ -121,6 +125,7 @@ def test_a_wrong_server_string_is_refused_with_the_option_and_the_reason(
         ("nodetls:localhost:1:connectTimeout=-1", "option connectTimeout: '-1' is not a time"),
         ("nodetls:endpoint=tcp\\:h\\:1", r'The "options.servername" and "options.host"'),
         ("nodetls:endpoint=tcp\\:h\\:1:port=2", "option port has no meaning together"),
+        ("nodetls:path=/run/x", r'The "options.servername" and "options.host"'),
         ("nodetls:localhost:1:ca=/absent", "option ca: cannot read /absent"),
     ],
 )

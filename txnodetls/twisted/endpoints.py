@@ -295,12 +295,14 @@ class ClientEndpoint(_Client):
 
     @param reactor: the reactor.
     @param host: name or address of the peer; its certificate is checked against it, and a
-        name is sent as C{servername} unless the options have one.
+        name is sent as C{servername} unless the options have one.  Over a UNIX socket there is
+        no name, so the options have to have one.
     @param port: the peer's port.
     @param options: those of C{connect}.
     @param connectTimeout: seconds for connection and handshake together; 0: no limit.
 
-    @raise NodeError: an option is wrong: as C{connect} raises it.
+    @raise NodeError: an option is wrong: as C{connect} raises it; C{ERR_MISSING_ARGS} where
+        there is nothing to check the server's certificate against.
     """
 
     def __init__(
@@ -314,6 +316,8 @@ class ClientEndpoint(_Client):
         where = {"host": host, "port": port}
         given = {name: value for name, value in where.items() if value is not None}
         super().__init__(reactor, {**(options or {}), **given}, host, connectTimeout)
+        if nameless(self._options):
+            raise missingArgs("options.servername", "options.host")
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """

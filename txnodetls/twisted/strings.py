@@ -61,6 +61,7 @@ def parseServer(reactor: Any, /, *places: str, **texts: str) -> IStreamServerEnd
     with _Told():
         if endpoint is not None:
             _alone(where)
+            _certified(options)
             return wrapServer(serverFromString(reactor, endpoint), options, reactor=reactor)
         if "interface" in where:
             if "host" in where:
@@ -68,7 +69,9 @@ def parseServer(reactor: Any, /, *places: str, **texts: str) -> IStreamServerEnd
             where["host"] = where.pop("interface")
         if not where.keys() & {"port", "path", "fd"}:
             raise OptionTextError("the port is missing: nodetls:PORT:…")
-        return ServerEndpoint(reactor, options, **fromText(LISTEN, where))
+        listening = fromText(LISTEN, where)
+        _certified(options)
+        return ServerEndpoint(reactor, options, **listening)
 
 
 def parseClient(reactor: Any, /, *places: str, **texts: str) -> IStreamClientEndpoint:
@@ -130,12 +133,21 @@ def _options(table: OptionTable, texts: Mapping[str, str], more: Iterable[str]) 
                 f"unknown option {name}{hint} (all of them: {', '.join(sorted(known))})"
             )
     options = fromText(table, texts)
+    for name, other in (("key", "cert"), ("cert", "key")):
+        if name in options and other not in options:
+            raise OptionTextError(f"option {other} is missing, without which {name} is of no use")
     try:
         options["secureContext"] = contextFrom(options, isServer=table is SERVER)
     except NodeError as error:
         name = wrongText(table, texts, options, error)
         raise OptionTextError(f"option {name}: {error}", error.code) from error
     return options
+
+
+def _certified(options: Mapping[str, Any]) -> None:
+    """A server that has nothing to show refuses every client, which is said at once."""
+    if not options["secureContext"].ownCertificates and "pskCallback" not in options:
+        raise OptionTextError("a server needs key and cert, or pfx, or pskFile")
 
 
 def _alone(where: Mapping[str, str]) -> None:
