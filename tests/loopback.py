@@ -28,7 +28,16 @@ from txnodetls.openssl.calls import Driver
 from txnodetls.protocol.engine import TLSEngine
 from txnodetls.transports.tcp import SocketCarrier
 
-__all__ = ["Census", "Loopback", "Received", "describe", "echo", "until"]
+__all__ = [
+    "Census",
+    "Loopback",
+    "Received",
+    "describe",
+    "echo",
+    "sessionFor",
+    "toLoopback",
+    "until",
+]
 
 PATIENCE = 10.0
 """Seconds for things that take milliseconds."""
@@ -186,6 +195,26 @@ class Loopback:
         await until(lambda: all(each.closed for each in self.sockets))
         self.servers.clear()
         self.sockets.clear()
+
+
+def toLoopback(host: str, options: Any, callback: Callable[..., Any]) -> None:
+    """A `lookup` that finds every name here."""
+    if options["all"]:
+        callback(None, [{"address": "127.0.0.1", "family": 4}])
+    else:
+        callback(None, "127.0.0.1", 4)
+
+
+async def sessionFor(loopback: Loopback, server: Any, **options: Any) -> bytes:
+    """A session of the server's that can be resumed, made by a client with these options."""
+    sessions: list[bytes] = []
+    client = loopback.dial(server, **options)
+    client.on("session", sessions.append)
+    received = Received(client)
+    await until(lambda: sessions)
+    client.end()
+    await received
+    return sessions[-1]
 
 
 class Census:

@@ -21,7 +21,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.protocol import Protocol
 
 import txnodetls as tls
-from tests.loopback import Loopback, Received, until
+from tests.loopback import Loopback, Received, sessionFor, toLoopback, until
 from tests.support import Pki, happened
 from tests.twisted_face.pairs import Making
 from txnodetls.errors import CertificateError, NodeError
@@ -36,14 +36,6 @@ MISMATCH = "ERR_TLS_CERT_ALTNAME_INVALID"
 async def loopback(pki: Pki) -> Any:
     async with Loopback(pki) as opened:
         yield opened
-
-
-def toLoopback(host: str, options: Any, callback: Any) -> None:
-    """A `lookup` that finds every name here."""
-    if options["all"]:
-        callback(None, [{"address": "127.0.0.1", "family": 4}])
-    else:
-        callback(None, "127.0.0.1", 4)
 
 
 async def serve(loopback: Loopback, *names: str, **options: Any) -> Any:
@@ -267,18 +259,6 @@ async def test_an_endpoint_expects_whom_it_connects_to(
 # -- resumed sessions
 
 
-async def sessionOf(loopback: Loopback, server: Any, **options: Any) -> bytes:
-    """A session that can be resumed, of a connection with these options."""
-    sessions: list[bytes] = []
-    client = loopback.dial(server, **options)
-    client.on("session", sessions.append)
-    received = Received(client)
-    await until(lambda: sessions)
-    client.end()
-    await received
-    return sessions[-1]
-
-
 @both
 @pytest_twisted.ensureDeferred
 async def test_a_session_with_a_server_that_was_not_trusted_is_not_trusted(
@@ -287,7 +267,7 @@ async def test_a_session_with_a_server_that_was_not_trusted_is_not_trusted(
     """That somebody once went on with whoever it was makes it nobody."""
     server = await loopback.serve(maxVersion=version)
     stranger = trustme.CA().cert_pem.bytes()
-    session = await sessionOf(loopback, server, ca=stranger, rejectUnauthorized=False)
+    session = await sessionFor(loopback, server, ca=stranger, rejectUnauthorized=False)
     resumed = loopback.dial(server, ca=stranger, session=session)
     assert await verdictOf(resumed) == "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
     again = loopback.dial(server, ca=stranger, session=session, rejectUnauthorized=False)
@@ -303,7 +283,7 @@ async def test_a_session_with_a_server_of_another_name_is_not_trusted(
 ) -> None:
     server = await serve(loopback, "one.test", maxVersion=version)
     given = {"servername": "two.test", "rejectUnauthorized": False}
-    session = await sessionOf(loopback, server, **given)
+    session = await sessionFor(loopback, server, **given)
     resumed = loopback.dial(server, servername="two.test", session=session)
     assert await verdictOf(resumed) == MISMATCH
     again = loopback.dial(server, session=session, **given)

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 import txnodetls as tls
-from tests.loopback import Loopback, Received, until
+from tests.loopback import Loopback, Received, sessionFor, toLoopback, until
 from tests.support import Pki
 
 VERSIONS = ("TLSv1.2", "TLSv1.3")
@@ -19,18 +19,6 @@ def named(*names: str) -> tuple[bytes, bytes, bytes]:
     ca = trustme.CA()
     leaf = ca.issue_cert(*names)
     return ca.cert_pem.bytes(), leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes()
-
-
-async def sessionFor(loopback: Loopback, server: Any, **options: Any) -> bytes:
-    """A session of the server's that can be resumed."""
-    sessions: list[bytes] = []
-    client = loopback.dial(server, **options)
-    client.on("session", sessions.append)
-    received = Received(client)
-    await until(lambda: sessions)
-    client.end()
-    await received
-    return sessions[-1]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -90,11 +78,3 @@ async def test_the_applications_own_check_is_not_asked_about_a_resumed_session(
         assert client.isSessionReused()
         assert client.authorized
         assert asked == ["localhost"]
-
-
-def toLoopback(host: str, options: Any, callback: Any) -> None:
-    """A C{lookup} that finds every name here."""
-    if options["all"]:
-        callback(None, [{"address": "127.0.0.1", "family": 4}])
-    else:
-        callback(None, "127.0.0.1", 4)

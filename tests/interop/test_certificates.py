@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.interop.peers import SCRIPT, Peer
 from tests.loopback import Loopback
-from tests.pki.generating import EMAILS, HOSTS, IPS, Made, Maker
+from tests.pki.generating import EMAILS, HOSTS, IPS, MEMBERS, Made, Maker
 from tests.support import Pki, nodeBinary
 from txnodetls.command.findings import gather
 from txnodetls.command.report import render
@@ -40,26 +40,6 @@ COUNT = int(os.environ.get("TXNODETLS_CERTIFICATES", "400"))
 
 #: The first moment that Python's datetime knows, in milliseconds.
 YEAR_1 = -62135596800000
-MEMBERS = (
-    "subject",
-    "issuer",
-    "subjectAltName",
-    "infoAccess",
-    "validFrom",
-    "validTo",
-    "validFromDate",
-    "validToDate",
-    "fingerprint",
-    "fingerprint256",
-    "fingerprint512",
-    "keyUsage",
-    "serialNumber",
-    "signatureAlgorithm",
-    "signatureAlgorithmOid",
-    "ca",
-    "raw",
-    "issuerCertificate",
-)
 #: Keys on curves without a name of NIST's: Node 24.19 does not survive making the legacy object.
 FATAL = ("secp256k1", "brainpool")
 OPTIONS: tuple[dict[str, Any] | None, ...] = (

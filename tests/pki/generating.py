@@ -18,7 +18,29 @@ from tests.pki.building import extension, name, oid, sequence, text
 from tests.pki.signers import SERVING, Signer, signers
 from txnodetls.pki import der
 
-__all__ = ["EMAILS", "HOSTS", "IPS", "Made", "Maker"]
+__all__ = ["EMAILS", "HOSTS", "IPS", "MEMBERS", "Made", "Maker"]
+
+#: The properties of X509Certificate, but for its key.
+MEMBERS = (
+    "subject",
+    "issuer",
+    "subjectAltName",
+    "infoAccess",
+    "validFrom",
+    "validTo",
+    "validFromDate",
+    "validToDate",
+    "fingerprint",
+    "fingerprint256",
+    "fingerprint512",
+    "keyUsage",
+    "serialNumber",
+    "signatureAlgorithm",
+    "signatureAlgorithmOid",
+    "ca",
+    "raw",
+    "issuerCertificate",
+)
 
 #: What certificates are checked for; what is in them resembles it.
 HOSTS = (
