@@ -86,6 +86,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         None before the handshake is done.
     @ivar secureConnecting: the handshake is not done.
     @ivar encrypted: True.
+    @ivar truncated: the bytes of the connection below ended without the peer's close_notify, so
+        that 'end' does not mean that all has come.  An addition to Node, which does not tell.
     """
 
     # What makes the Twisted transport of a socket; set by the face of the
@@ -137,6 +139,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         self.npnProtocol: str | bool | None = None
         self.servername: str | bool | None = None
         self.secureConnecting = True
+        self.truncated = False
         self._handler = handler
         self._isServer = not handler.startsAtOnce
         self._engine: TLSEngine | None = None
@@ -436,6 +439,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             self.destroy()
 
     def _truncated(self, secured: bool) -> None:
+        self.truncated = True
         if secured:
             self._endOfData()
         else:
