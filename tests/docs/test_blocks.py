@@ -18,7 +18,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 from tests.daemon.running import Twistd, run
 from tests.docs.pages import COMMON, ELSEWHERE, PAGES
 from tests.docs.running import DOCS, blocks
-from tests.support import PROJECT, requireModule, runTool, unusedPort
+from tests.support import PROJECT, nodeBinary, requireModule, runTool, unusedPort
 
 ALL = sorted(
     str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if "_build" not in str(path)
@@ -71,6 +71,17 @@ def test_the_python_of_a_page(page: str, directory: Path) -> None:
     done = runTool([sys.executable, str(RUNNER), told], cwd=directory, env=environment)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr.decode() == ""
+
+
+def test_the_javascript_beside_it_does_the_same(directory: Path) -> None:
+    (script,) = (block.text for block in blocks("node.md") if block.language == "js")
+    script = script.replace("8443", str(unusedPort()))
+    script += "client.on('data', () => process.exit(0));\n"
+    done = runTool([nodeBinary(), "-e", script], cwd=directory)
+    assert (done.stdout.decode(), done.stderr) == ("true TLSv1.3\nwelcome\n\n", b"")
+    # As the page's Python prints it, which `test_the_python_of_a_page` runs.
+    python = next(block.text for block in blocks("node.md") if block.language == "python")
+    assert "print(client.authorized, client.getProtocol())" in python
 
 
 STRINGS = [
