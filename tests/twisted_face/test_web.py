@@ -89,3 +89,17 @@ def test_something_big_arrives_whole(switch: str, site: Path, curl: Curl) -> Non
         pytest.importorskip("h2")
     # A slow reader, so that twisted.web's producers are paused and resumed.
     assert curl("big.bin", switch, "--limit-rate", "20M") == (site / "big.bin").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["poll", "select", "asyncio"])
+def test_twistd_may_be_told_its_reactor(name: str, site: Path) -> None:
+    port = unusedPort()
+    listen = f"nodetls:{port}:interface=127.0.0.1:key=key.pem:cert=cert.pem"
+    web = ("web", "--listen", listen, "--path", ".")
+    command = [requireTool("curl"), "-sS", "--max-time", "30", "--cacert", str(site / "ca.pem")]
+    command += ["--ipv4", f"https://localhost:{port}/page.html"]
+    with Twistd(f"--reactor={name}", *web, cwd=site) as server:
+        server.waitFor("starting on")
+        assert name in server.output.lower()
+        done = runTool(command)
+    assert (done.stdout, done.stderr) == (b"<p>a page</p>", b"")

@@ -337,7 +337,7 @@ class SecuredConnection(ConnectionView):
     def shutdown(self) -> bool:
         """End our side; whether the peer's has ended, too."""
         socket = self.tlsSocket
-        if socket is not None:
+        if socket is not None and not socket.destroyed:
             early = self._state is _State.HANDSHAKE
             self._call(socket.destroy if early else socket.end)
         return self._state is _State.ENDED
