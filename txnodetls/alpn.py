@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from txnodetls.errors import Blame, NodeRangeError, invalidArgType, invalidArgValue
+from txnodetls.javascript import utf8
 
 __all__ = ["convertALPNProtocols", "decodeALPN", "encodeALPN"]
 
@@ -40,7 +41,7 @@ def encodeALPN(protocols: object, name: str = "options.ALPNProtocols") -> bytes 
 
 def _encode(index: int, protocol: object, name: str) -> bytes:
     if isinstance(protocol, str):
-        data = protocol.encode("utf-8", "surrogateescape")
+        data = utf8(protocol)
     elif isinstance(protocol, (bytes, bytearray, memoryview)):
         data = bytes(protocol)
     else:

@@ -36,6 +36,7 @@ from txnodetls.openssl import npn, queries
 from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.failures import verifyErrorCode, verifyErrorText
 from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
+from txnodetls.options.checks import callersLevel
 from txnodetls.pki.certificates import certificateObject
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.protocol.engine import EngineSettings, TLSEngine
@@ -232,6 +233,17 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
     socket = TLSSocket(stream, options, handler=ClientHandler(options, context), reactor=reactor)
     if callback is not None:
         socket.once("secureConnect", callback)
+    try:
+        _begin(socket, options, stream)
+    except BaseException:
+        # Nobody gets this socket: it is not to go on by itself.
+        socket.destroy()
+        raise
+    return socket
+
+
+def _begin(socket: TLSSocket, options: Options, stream: Any) -> None:
+    """Give a new socket its session and name, and connect it unless it stands on a stream."""
     if options.session:
         socket.setSession(options.session)
     if options.servername:
@@ -242,14 +254,13 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
                     "This will be ignored in a future version.",
                     "DEP0123",
                 ),
-                stacklevel=2,
+                stacklevel=callersLevel(),
             )
         socket.setServername(options.servername)
     if stream is None:
         socket.connect(options)
         if options.timeout:
             socket.setTimeout(options.timeout)
-    return socket
 
 
 def _arguments(

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import enum
 import errno as _errno
+import json
+import math
 import os
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
     "Blame",
@@ -30,7 +32,9 @@ __all__ = [
     "Phase",
     "SystemCallError",
     "argumentValue",
+    "asJSON",
     "featureUnavailable",
+    "inspected",
     "invalidArgType",
     "invalidArgValue",
     "missingArgs",
@@ -224,7 +228,7 @@ def argumentValue(value: object) -> str:
     if isinstance(value, bool):
         return f" Received type boolean ({str(value).lower()})"
     if isinstance(value, (int, float)):
-        return f" Received type number ({value})"
+        return f" Received type number ({_numeral(value)})"
     if isinstance(value, str):
         shown = value if len(value) <= 28 else value[:25] + "..."
         return f" Received type string ({shown!r})"
@@ -235,14 +239,50 @@ def argumentValue(value: object) -> str:
     return f" Received an instance of {type(value).__name__}"
 
 
-def _inspected(value: object) -> str:
-    """A value as Node's C{util.inspect} shows it, cut where Node cuts it."""
+def _numeral(value: float) -> str:
+    """A number, unless it has more digits than anybody reads."""
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return "-Infinity" if value < 0 else "Infinity"
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(value), str(value))
+
+
+def inspected(value: object) -> str:
+    """A value as Node's C{util.inspect} shows it, in Python's terms, cut where Node cuts it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    text = repr(value)
+    if isinstance(value, (int, float)):
+        return _numeral(value)
+    try:
+        text = repr(value)
+    except Exception:
+        # Not everything can say what it is.
+        text = f"an instance of {type(value).__name__}"
     return text if len(text) <= 128 else text[:128] + "..."
+
+
+def asJSON(value: object) -> str:
+    """A value as JavaScript's C{JSON.stringify} writes it, as far as there is one."""
+    if isinstance(value, str):
+        # Node puts the quotes around it and escapes nothing.
+        return f'"{value}"'
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null"
+    try:
+        return "undefined" if callable(value) else json.dumps(value, **_JSON)
+    except Exception:
+        return "undefined"
+
+
+def _buffer(value: object) -> dict[str, Any] | None:
+    """What JavaScript makes of what JSON has not."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"type": "Buffer", "data": list(bytes(value))}
+    return None
+
+
+_JSON: Final[dict[str, Any]] = {"separators": (",", ":"), "default": _buffer}
 
 
 def _subject(name: str) -> str:
@@ -270,7 +310,7 @@ def invalidArgValue(name: str, value: object, reason: str = "is invalid") -> Nod
     """C{ERR_INVALID_ARG_VALUE}."""
     kind = "property" if "." in name else "argument"
     return NodeTypeError(
-        f"The {kind} '{name}' {reason}. Received {_inspected(value)}",
+        f"The {kind} '{name}' {reason}. Received {inspected(value)}",
         "ERR_INVALID_ARG_VALUE",
         blame=Blame.CONFIGURATION,
     )
@@ -278,8 +318,9 @@ def invalidArgValue(name: str, value: object, reason: str = "is invalid") -> Nod
 
 def outOfRange(name: str, bounds: str, value: object) -> NodeRangeError:
     """C{ERR_OUT_OF_RANGE}; C{bounds} follows "It must be"."""
+    received = value if isinstance(value, str) else inspected(value)
     return NodeRangeError(
-        f'The value of "{name}" is out of range. It must be {bounds}. Received {value}',
+        f'The value of "{name}" is out of range. It must be {bounds}. Received {received}',
         "ERR_OUT_OF_RANGE",
         blame=Blame.CONFIGURATION,
     )

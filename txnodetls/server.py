@@ -28,6 +28,7 @@ from txnodetls.context import SecureContext, defaultSessionIdContext, makeContex
 from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
 from txnodetls.inspection import verdictOnClient
 from txnodetls.interfaces import ISecureContext
+from txnodetls.javascript import utf8
 from txnodetls.net.server import Server as NetServer
 from txnodetls.openssl import npn
 from txnodetls.openssl.sessions import requireStore
@@ -230,7 +231,7 @@ class Server(NetServer):
             npn.requireNPN()
         self._pskCallback: Callable[..., Any] | None = given.pskCallback
         hint = given.pskIdentityHint
-        self._pskHint: bytes | None = None if hint is None else hint.encode()
+        self._pskHint: bytes | None = None if hint is None else utf8(hint)
         self._handshakeTimeout = _timer(given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT)
         self._settings: tuple[Any, EngineSettings] | None = None
         context = self._context = self._makeContext(given)

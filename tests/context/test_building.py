@@ -209,6 +209,13 @@ class TestOwnCertificate:
         assert len(one.trustedCertificates()) == len(trust.defaultTrust().certificates) + 1
         assert verdict(server(pki), createSecureContext()) != "OK"
 
+    def test_a_pfx_takes_the_place_of_a_key_and_certificate_of_its_kind(self, pki: Pki) -> None:
+        other = issued(pki.authority, "other.example")
+        one = createSecureContext(
+            key=other.key, cert=other.cert, pfx=_pfx(pki, "secret"), passphrase="secret"
+        )
+        assert meet(one, client(pki)).sent[0] == derOf(pki.server.cert)
+
     def test_a_pfx_with_a_wrong_passphrase_is_nodes_error(self, pki: Pki) -> None:
         assert str(refused(pfx=_pfx(pki, "secret"), passphrase="x")) == "mac verify failure"
         assert str(refused(pfx="garbage")) == "not enough data"
@@ -344,6 +351,12 @@ class TestKeyExchange:
     def test_groups_are_a_str(self, wrong: Any) -> None:
         assert refused(ecdhCurve=wrong).code == TYPE
 
+    def test_a_client_has_finite_field_groups_where_only_tls_1_3_is_spoken(self, pki: Pki) -> None:
+        """In TLS 1.2 naming them would keep OpenSSL 4 from taking a server's own DH parameters."""
+        one = server(pki, ecdhCurve="ffdhe3072")
+        assert agreed(one, client(pki, minVersion="TLSv1.3")) == "TLSv1.3"
+        assert agreed(one, client(pki)) is None
+
     def test_an_unknown_group_is_nodes_error(self) -> None:
         error = refused(ecdhCurve="nope")
         assert (error.code, str(error)) == (
@@ -412,7 +425,7 @@ def _dh(bits: int) -> bytes:
 
 class TestSessions:
     @pytest.mark.parametrize(
-        ("given", "kept"), [("x" * 32, b"x" * 32), (b"\xff", b"\xff"), ("", b""), (None, b"")]
+        ("given", "kept"), [("x" * 32, b"x" * 32), ("\xff", b"\xc3\xbf"), ("", b""), (None, b"")]
     )
     def test_a_session_id_context_is_used_byte_for_byte(self, given: Any, kept: bytes) -> None:
         assert createSecureContext(sessionIdContext=given).sessionIdContext == kept
@@ -422,7 +435,7 @@ class TestSessions:
         assert isinstance(error, TypeError)
         assert "ssl session id context too long" in str(error)
 
-    @pytest.mark.parametrize("wrong", [1, True, {"a": 1}])
+    @pytest.mark.parametrize("wrong", [1, True, {"a": 1}, b"x"])
     def test_a_session_id_context_is_text_or_bytes(self, wrong: Any) -> None:
         assert refused(sessionIdContext=wrong).code == TYPE
 

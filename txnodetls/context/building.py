@@ -5,7 +5,8 @@ The order is not free: the ciphers come first, because the security level in
 them decides which keys and certificates may be loaded; trust comes before
 certificates, because a chain without its own certificates is completed from
 it; certificates come before keys, because OpenSSL compares a key with the
-certificate that is there.
+certificate that is there.  What is in a PFX comes behind both, and takes the
+place of a certificate and key of the same kind.
 
 Sources: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions,
 SSL_CTX_set_cipher_list(3), SSL_CTX_use_certificate(3)
@@ -18,7 +19,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from OpenSSL import SSL
 from twisted.logger import Logger
 
 from txnodetls.constants import (
@@ -37,9 +37,10 @@ from txnodetls.errors import (
     invalidArgType,
     invalidArgValue,
 )
+from txnodetls.javascript import isInteger, isNumber, isTrue, utf8
 from txnodetls.openssl import contexts, sessions
 from txnodetls.options import Options
-from txnodetls.options.checks import callersLevel, int32AtLeast, isInteger, isNumber
+from txnodetls.options.checks import callersLevel, int32AtLeast
 from txnodetls.pki import credentials, dhgroups, pem, trust
 
 __all__ = ["SecurityWarning", "buildContext"]
@@ -77,16 +78,30 @@ def buildContext(
     made = SecureContext(options.secureProtocol, mask, options.minVersion, options.maxVersion)
     made.options = options
     _applyCiphers(made, options)
-    _applyTrustAndCertificates(made, options)
+    trusted, named = _trustOf(options)
+    _applyCertificates(made, options)
+    _checkCompression(options)
     _applySigalgs(made, options)
     _applyEngineKey(options)
     _applyCurve(made, options, isServer)
-    _applyDH(made, options)
-    _applySessions(made, options, sessionIdContext)
+    dhparam = _dhOf(options)
+    revocations = credentials.revocationLists(options.crl, "options.crl")
+    _applySessionIdContext(made, options)
+    fromBundles = _applyBundles(made, options)
+    _applyEngine(options)
+    _applyTicketKeys(made, options)
+    _applySessionTimeout(made, options)
+    made._trust = trusted.extended(
+        fromBundles, revocations, partial=bool(options.allowPartialTrustChain)
+    )
+    contexts.setStore(made.native, _storeOf(made._trust))
+    for block in (*named, *fromBundles):
+        contexts.addClientCA(made.native, block.der)
+    _applyDH(made, dhparam)
+    if sessionIdContext is not None and options.sessionIdContext is None:
+        _bindSessions(made, sessionIdContext(made))
     if isServer:
         sessions.renewNoTickets(made.native)
-    _applyEngine(options)
-    _checkCompression(options)
     return made
 
 
@@ -130,29 +145,6 @@ def _applyCiphers(made: SecureContext, options: Options) -> None:
 # -- trust, certificates, keys
 
 
-def _applyTrustAndCertificates(made: SecureContext, options: Options) -> None:
-    trusted, named = _trustOf(options)
-    texts = credentials.pemTexts(options.cert, "options.cert")
-    chains = [credentials.certificateChain(text) for text in texts]
-    keys = credentials.keyTexts(options.key, options.passphrase)
-    bundles = credentials.bundles(options.pfx, options.passphrase)
-    revocations = credentials.revocationLists(options.crl, "options.crl")
-    fromBundles = [pem.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others]
-    made._trust = trusted.extended(
-        fromBundles, revocations, partial=bool(options.allowPartialTrustChain)
-    )
-    contexts.setStore(made.native, _storeOf(made._trust))
-    for block in (*named, *fromBundles):
-        contexts.addClientCA(made.native, block.der)
-    own = [*chains, *((bundle.leaf, bundle.others) for bundle in bundles)]
-    _useCertificates(made.native, own)
-    made.ownCertificates = tuple(own)
-    for key in keys:
-        contexts.usePrivateKey(made.native, key.pem, key.passphrase)
-    for bundle in bundles:
-        contexts.usePrivateKeyDER(made.native, bundle.key)
-
-
 def _trustOf(options: Options) -> tuple[trust.Trust, list[pem.PEMBlock]]:
     """What C{ca} makes trusted, and which of it is named to clients: the default roots are not."""
     ca = options.ca
@@ -192,14 +184,36 @@ def _storeOf(trusted: trust.Trust) -> contexts.CertificateStore:
     return store
 
 
-def _useCertificates(native: SSL.Context, own: list[tuple[bytes, tuple[bytes, ...]]]) -> None:
-    alone = len(own) == 1
+def _applyCertificates(made: SecureContext, options: Options) -> None:
+    texts = credentials.pemTexts(options.cert, "options.cert")
+    chains = [credentials.certificateChain(text) for text in texts]
+    _useCertificates(made, chains, alone=len(chains) == 1 and options.pfx is None)
+    for key in credentials.keyTexts(options.key, options.passphrase):
+        contexts.usePrivateKey(made.native, key.pem, key.passphrase)
+
+
+def _applyBundles(made: SecureContext, options: Options) -> list[pem.PEMBlock]:
+    """Use what is in C{pfx}, behind C{cert} and C{key}; the CA certificates that were in it."""
+    bundles = credentials.bundles(options.pfx, options.passphrase)
+    alone = len(bundles) == 1 and not made.ownCertificates
+    for bundle in bundles:
+        # One after the other: a second key of the same kind takes the place of the first.
+        _useCertificates(made, [(bundle.leaf, bundle.others)], alone)
+        contexts.usePrivateKeyDER(made.native, bundle.key)
+    return [pem.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others]
+
+
+def _useCertificates(
+    made: SecureContext, own: list[tuple[bytes, tuple[bytes, ...]]], alone: bool
+) -> None:
+    """Use certificates, each with a chain; C{alone}: it is the only one of this context."""
     for leaf, chain in own:
         if chain and not alone:
-            contexts.useCertificateChain(native, leaf, chain)
+            contexts.useCertificateChain(made.native, leaf, chain)
             continue
-        contexts.useCertificate(native, leaf)
-        contexts.addChain(native, chain)
+        contexts.useCertificate(made.native, leaf)
+        contexts.addChain(made.native, chain)
+    made.ownCertificates += tuple(own)
 
 
 # -- the key exchange
@@ -225,27 +239,28 @@ def _applyCurve(made: SecureContext, options: Options, isServer: bool) -> None:
     own DH parameters, or refuses.  Node's OpenSSL does neither; so a client
     here does not name them, and has no need to.
     """
-    curve = options.ecdhCurve if options.ecdhCurve is not None else defaults.DEFAULT_ECDH_CURVE
+    given = options.ecdhCurve
+    curve = defaults.DEFAULT_ECDH_CURVE if given is None else given
     if not isinstance(curve, str):
         raise invalidArgType("options.ecdhCurve", "of type string", curve)
     if curve != "auto":
         contexts.setGroups(made.native, curve)
-    elif not isServer:
+    elif not isServer and made._minimum < TLS1_3_VERSION:
         contexts.dropFiniteFieldGroups(made.native)
 
 
-def _applyDH(made: SecureContext, options: Options) -> None:
+def _dhOf(options: Options) -> bytes | None:
+    """The DH parameters (PEM) of the options, 'auto', or None."""
     given = options.dhparam
     if given is None:
-        return
+        return None
     text = credentials.toBytes(given, "options.dhparam")
     if given == "auto":
-        contexts.setDHParameters(made.native, dhgroups.parametersFor(made.ownCertificates))
-        return
+        return text
     bits = credentials.dhPrimeBits(text)
     if bits is None:
         _warn("options.dhparam holds no DH parameters and is not used")
-        return
+        return None
     if bits < _DH_MINIMUM:
         raise NodeTypeError(
             "DH parameter is less than 1024 bits",
@@ -253,35 +268,50 @@ def _applyDH(made: SecureContext, options: Options) -> None:
             blame=Blame.CONFIGURATION,
             phase=Phase.CONFIGURING,
         )
-    contexts.setDHParameters(made.native, text)
     if bits < _DH_ADVISED:
         _warn("DH parameter is less than 2048 bits", SecurityWarning)
+    return text
+
+
+def _applyDH(made: SecureContext, parameters: bytes | None) -> None:
+    if parameters is None:
+        return
+    if parameters == b"auto":
+        # As strong as the certificates are, the ones from a PFX among them.
+        parameters = dhgroups.parametersFor(made.ownCertificates)
+    contexts.setDHParameters(made.native, parameters)
 
 
 # -- sessions
 
 
-def _applySessions(
-    made: SecureContext,
-    options: Options,
-    sessionIdContext: Callable[[SecureContext], bytes] | None,
-) -> None:
+def _applySessionIdContext(made: SecureContext, options: Options) -> None:
     given = options.sessionIdContext
-    if given is not None:
-        if not isinstance(given, (str, bytes)):
-            raise invalidArgType("options.sessionIdContext", "of type string", given)
-        made.sessionIdContext = given.encode("utf-8") if isinstance(given, str) else given
-    elif sessionIdContext is not None:
-        made.sessionIdContext = sessionIdContext(made)
-    if made.sessionIdContext:
-        contexts.setSessionIdContext(made.native, made.sessionIdContext)
+    if given is None:
+        return
+    if not isinstance(given, str):
+        raise invalidArgType("options.sessionIdContext", "of type string", given)
+    _bindSessions(made, utf8(given))
+
+
+def _bindSessions(made: SecureContext, context: bytes) -> None:
+    made.sessionIdContext = context
+    if context:
+        contexts.setSessionIdContext(made.native, context)
+
+
+def _applyTicketKeys(made: SecureContext, options: Options) -> None:
     keys = options.ticketKeys
-    if keys is not None:
-        if not isinstance(keys, bytes):
-            raise invalidArgType("options.ticketKeys", _BUFFER, keys)
-        if len(keys) != TICKET_KEYS_SIZE:
-            raise invalidArgValue("options.ticketKeys", len(keys), "must be exactly 48 bytes")
-        made.ticketKeys = keys
+    if keys is None:
+        return
+    if not isinstance(keys, bytes):
+        raise invalidArgType("options.ticketKeys", _BUFFER, keys)
+    if len(keys) != TICKET_KEYS_SIZE:
+        raise invalidArgValue("options.ticketKeys", len(keys), "must be exactly 48 bytes")
+    made.ticketKeys = keys
+
+
+def _applySessionTimeout(made: SecureContext, options: Options) -> None:
     seconds = int32AtLeast(0)("options.sessionTimeout", options.sessionTimeout)
     if seconds is not None:
         made.sessionTimeout = seconds
@@ -297,7 +327,7 @@ def _applyEngineKey(options: Options) -> None:
         return
     if engine is None:
         raise invalidArgValue("options.privateKeyEngine", engine)
-    if options.key:
+    if isTrue(options.key):
         raise invalidArgValue("options.privateKeyIdentifier", identifier)
     if not isinstance(identifier, str):
         raise invalidArgType("options.privateKeyIdentifier", _STRING_OR_NOTHING, identifier)

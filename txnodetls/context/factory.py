@@ -23,6 +23,7 @@ from txnodetls.constants import SESSION_ID_CONTEXT_MAX, defaults
 from txnodetls.context.building import buildContext
 from txnodetls.context.secure import SecureContext
 from txnodetls.interfaces import ISecureContext
+from txnodetls.javascript import isTrue
 from txnodetls.openssl import contexts
 from txnodetls.options import CONNECT, CONTEXT, SERVER, Options, readOptions
 from txnodetls.pki import trust
@@ -127,7 +128,7 @@ _KEPT: Final = 8
 
 
 def _mayServe(options: Options) -> bool:
-    return bool(options.cert or options.pfx)
+    return isTrue(options.cert) or isTrue(options.pfx)
 
 
 class _Shared:
@@ -193,7 +194,8 @@ def _feed(update: Callable[[bytes], None], value: object) -> None:
         for key in sorted(value):
             _feed(update, (key, value[key]))
     elif value is None or isinstance(value, (str, int, float)):
-        shown = repr(value).encode("utf-8")
+        # (Python writes no decimal numbers of more than some thousand digits.)
+        shown = (hex(value) if type(value) is int else repr(value)).encode()
         update(b"v%d:" % len(shown) + shown)
     else:
         raise TypeError(f"{type(value).__name__} has no order")

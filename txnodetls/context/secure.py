@@ -20,11 +20,11 @@ from txnodetls.constants import (
     SSL_OP_NO_TLSv1_3,
     defaults,
 )
-from txnodetls.errors import Blame, NodeTypeError, Phase, invalidArgType, outOfRange
+from txnodetls.errors import Blame, NodeTypeError, Phase, asJSON, invalidArgType, outOfRange
 from txnodetls.interfaces import ISecureContext
+from txnodetls.javascript import isInteger, isNumber, isTrue
 from txnodetls.openssl import contexts
 from txnodetls.options import CONTEXT, Options
-from txnodetls.options.checks import isInteger, isNumber
 from txnodetls.pki import trust
 
 __all__ = ["SecureContext", "secureOptionsMask"]
@@ -113,12 +113,12 @@ def _versions(
     """
     Which side a context serves ('' for both), its lowest and its highest version.
     """
-    if secureProtocol:
+    if isTrue(secureProtocol):
         for given in (minVersion, maxVersion):
             if given is not None:
                 raise _protocolError(
-                    f"TLS protocol version {_quoted(given)} conflicts with "
-                    f"secureProtocol {_quoted(secureProtocol)}",
+                    f"TLS protocol version {asJSON(given)} conflicts with "
+                    f"secureProtocol {asJSON(secureProtocol)}",
                     "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
                 )
     lowest = _version("minimum", minVersion, defaults.DEFAULT_MIN_VERSION)
@@ -137,7 +137,7 @@ def _version(which: str, given: object, default: str) -> int:
     name = default if given is None else given
     if not isinstance(name, str) or name not in PROTOCOL_VERSIONS:
         raise _protocolError(
-            f"{_quoted(name)} is not a valid {which} TLS protocol version",
+            f"{asJSON(name)} is not a valid {which} TLS protocol version",
             "ERR_TLS_INVALID_PROTOCOL_VERSION",
         )
     return PROTOCOL_VERSIONS[name]
@@ -161,12 +161,8 @@ def _protocolError(message: str, code: str) -> NodeTypeError:
     return NodeTypeError(message, code, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
 
 
-def _quoted(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
 def secureOptionsMask(value: Any) -> int:
-    if not value or value != value:
+    if not isTrue(value):
         return 0
     if not isNumber(value):
         raise invalidArgType("secureOptions", "of type number", value)

@@ -26,6 +26,7 @@ from txnodetls.errors import (
     invalidArgType,
     invalidArgValue,
 )
+from txnodetls.javascript import isNumber
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -145,7 +146,7 @@ def lookup(reactor: Any, host: object, family: object, hints: object, answer: An
         family = 0
     elif isinstance(family, str):
         family = {"IPv4": 4, "IPv6": 6}.get(family, family)
-    if family not in _FAMILIES or isinstance(family, bool):
+    if not isNumber(family) or family not in _FAMILIES:
         raise invalidArgValue("options.family", family, "must be one of: 0, 4, 6")
     if not isinstance(hints, int) or hints & ~(V4MAPPED | ALL | ADDRCONFIG):
         raise invalidArgValue("hints", hints)

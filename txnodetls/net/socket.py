@@ -17,9 +17,10 @@ Source: https://nodejs.org/api/net.html#class-netsocket
 from __future__ import annotations
 
 import errno
+import math
 import socket as _socket
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, socketError
 from txnodetls.net.abort import onAbort
@@ -36,6 +37,9 @@ __all__ = ["Socket", "connect", "keepAliveSeconds"]
 
 _Callback = Callable[[BaseException | None], object]
 
+# The most seconds that Linux takes for TCP_KEEPIDLE.
+_LONGEST_KEEPIDLE: Final = 32767
+
 
 def keepAliveSeconds(msecs: object) -> int:
     """
@@ -47,7 +51,9 @@ def keepAliveSeconds(msecs: object) -> int:
         return 0
     if isinstance(msecs, bool) or not isinstance(msecs, (int, float)):
         raise invalidArgType("options.keepAliveInitialDelay", "of type number", msecs)
-    return max(0, int(msecs // 1000))
+    if msecs != msecs or msecs == math.inf:
+        return 0  # As in Node's arithmetic.
+    return int(min(max(0, msecs // 1000), _LONGEST_KEEPIDLE))
 
 
 class Socket(CarriedStream):

@@ -37,6 +37,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.constants import SSL_OP_ALLOW_CLIENT_RENEGOTIATION, SSL_OP_NO_SSLv3
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
+from txnodetls.javascript import utf8
 from txnodetls.openssl.failures import drainErrors, opensslError
 
 __all__ = [
@@ -137,7 +138,7 @@ def setOptions(native: SSL.Context, mask: int) -> None:
 
 def setCipherSuites(native: SSL.Context, suites: str) -> None:
     """Set the TLS 1.3 suites; an empty text switches TLS 1.3 off in effect."""
-    _check(lib.SSL_CTX_set_ciphersuites(native._context, suites.encode()), "Failed to set ciphers")
+    _check(lib.SSL_CTX_set_ciphersuites(native._context, utf8(suites)), "Failed to set ciphers")
 
 
 def setCipherList(native: SSL.Context, ciphers: str) -> None:
@@ -148,7 +149,7 @@ def setCipherList(native: SSL.Context, ciphers: str) -> None:
     only unknown ones is.
     """
     lib.ERR_clear_error()
-    if lib.SSL_CTX_set_cipher_list(native._context, ciphers.encode()) == 1:
+    if lib.SSL_CTX_set_cipher_list(native._context, utf8(ciphers)) == 1:
         return
     entries = drainErrors()
     if not ciphers and entries and entries[0].reason == _NO_CIPHER_MATCH:
@@ -160,7 +161,7 @@ def setCipherList(native: SSL.Context, ciphers: str) -> None:
 
 def setGroups(native: SSL.Context, groups: str) -> None:
     """Set the groups for the key exchange: a colon-separated list."""
-    if lib.SSL_CTX_set1_curves_list(native._context, groups.encode()) != 1:
+    if lib.SSL_CTX_set1_curves_list(native._context, utf8(groups)) != 1:
         raise operationFailed("Failed to set ECDH curve")
 
 
@@ -177,7 +178,7 @@ def dropFiniteFieldGroups(native: SSL.Context) -> None:
 def setSignatureAlgorithms(native: SSL.Context, algorithms: str) -> None:
     """Set the signature algorithms: a colon-separated list."""
     _check(
-        lib.SSL_CTX_set1_sigalgs_list(native._context, algorithms.encode()),
+        lib.SSL_CTX_set1_sigalgs_list(native._context, utf8(algorithms)),
         "Failed to set signature algorithms",
     )
 

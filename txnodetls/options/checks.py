@@ -22,12 +22,15 @@ from txnodetls.alpn import encodeALPN
 from txnodetls.errors import (
     Blame,
     NodeTypeError,
+    Phase,
     argumentValue,
+    inspected,
     invalidArgType,
     invalidArgValue,
     outOfRange,
 )
 from txnodetls.interfaces import ISecureContext
+from txnodetls.javascript import isInteger, isNumber, isTrue
 
 __all__ = ["Check"]
 
@@ -65,8 +68,22 @@ def frozen(path: str, value: Any) -> Any:
 
 
 def truth(path: str, value: Any) -> Any:
-    """Whether it is true; None stays None."""
-    return None if value is None else bool(value)
+    """Whether it is true, in Python's sense; None stays None."""
+    if value is None:
+        return None
+    try:
+        return bool(value)
+    except Exception as error:
+        raise invalidArgType(path, "of type boolean", value) from error
+
+
+def ifTrue(check: Check) -> Check:
+    """Nothing for what is false, which a server takes for not given; else as the other check."""
+
+    def checked(path: str, value: Any) -> Any:
+        return check(path, value) if isTrue(value) else None
+
+    return checked
 
 
 def unlessFalse(path: str, value: Any) -> bool:
@@ -81,16 +98,6 @@ def strictBoolean(path: str, value: Any) -> Any:
     return value
 
 
-def isNumber(value: Any) -> bool:
-    """Whether JavaScript would call it a number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def isInteger(value: float) -> bool:
-    """Whether a number is a whole one; infinity is not."""
-    return math.isfinite(value) and value == int(value)
-
-
 def number(path: str, value: Any) -> Any:
     """A number or None."""
     if value is not None and not isNumber(value):
@@ -100,9 +107,12 @@ def number(path: str, value: Any) -> Any:
 
 def numberOrNothing(path: str, value: Any) -> Any:
     """A number; what is false in JavaScript (0, NaN, an empty text) counts as not given."""
-    if value is None or value is False or value == "" or value == 0 or value != value:
-        return None
-    return number(path, value)
+    return number(path, value) if isTrue(value) else None
+
+
+def numberOrZero(path: str, value: Any) -> Any:
+    """A number; nothing for what else is false."""
+    return 0 if isNumber(value) and value == 0 else numberOrNothing(path, value)
 
 
 def numberAtLeast(minimum: int) -> Check:
@@ -111,7 +121,7 @@ def numberAtLeast(minimum: int) -> Check:
     def check(path: str, value: Any) -> Any:
         if not isNumber(value):
             raise invalidArgType(path, "of type number", value)
-        if value < minimum or math.isnan(value):
+        if not value >= minimum:
             raise outOfRange(path, f">= {minimum}", value)
         return value
 
@@ -137,7 +147,7 @@ def int32AtLeast(minimum: int) -> Check:
 
 def timeout(path: str, value: Any) -> Any:
     """Milliseconds: a number that is not negative; nothing for what is false."""
-    if not value or value != value:
+    if not isTrue(value):
         return None
     if not isNumber(value):
         raise invalidArgType("msecs", "of type number", value)
@@ -155,12 +165,12 @@ def function(path: str, value: Any) -> Any:
 
 def functionOrNothing(path: str, value: Any) -> Any:
     """Something that can be called, or anything that is false."""
-    return function(path, value) if value else None
+    return function(path, value) if isTrue(value) else None
 
 
 def stringOrNothing(path: str, value: Any) -> Any:
     """A str, or anything that is false."""
-    if not value:
+    if not isTrue(value):
         return None
     if not isinstance(value, str):
         raise invalidArgType(path, "of type string", value)
@@ -188,7 +198,7 @@ def listenerMark(path: str, value: Any) -> Any:
     """A number; a negative one stands for the default."""
     if not isNumber(value):
         raise invalidArgType(path, "of type number", value)
-    return int(value) if value >= 0 and math.isfinite(value) else None
+    return int(value) if 0 <= value < math.inf else None
 
 
 def streamMark(path: str, value: Any) -> Any:
@@ -200,6 +210,44 @@ def streamMark(path: str, value: Any) -> Any:
     return int(value)
 
 
+def blockList(path: str, value: Any) -> Any:
+    """What has a C{check(address, family)}, as C{net.BlockList}, or anything that is false."""
+    if not isTrue(value):
+        return None
+    if not callable(getattr(value, "check", None)):
+        raise invalidArgType(path, "an net.BlockList", value)
+    return value
+
+
+def abortSignal(path: str, value: Any) -> Any:
+    """A signal (see L{txnodetls.net.abort}), or anything that is false; Node names no path."""
+    if not isTrue(value):
+        return None
+    listens = any(callable(getattr(value, name, None)) for name in ("on", "addEventListener"))
+    if not listens or not hasattr(value, "aborted"):
+        raise invalidArgType("signal", "an instance of AbortSignal", value)
+    return value
+
+
+def localAddress(path: str, value: Any) -> Any:
+    """An IP address, or anything that is false; whether it is one shows when it is used."""
+    if not isTrue(value):
+        return None
+    if not isinstance(value, str):
+        raise NodeTypeError(
+            f"Invalid IP address: {inspected(value)}",
+            "ERR_INVALID_IP_ADDRESS",
+            blame=Blame.CONFIGURATION,
+            phase=Phase.CONNECTING,
+        )
+    return value
+
+
+def ifGiven(path: str, value: Any) -> Any:
+    """As it is, or nothing for what is false; whoever uses it checks it."""
+    return value if isTrue(value) else None
+
+
 def attemptTimeout(path: str, value: Any) -> Any:
     """Milliseconds, 10 at least: what is less is taken for 10."""
     checked = int32AtLeast(1)(path, value)
@@ -208,7 +256,7 @@ def attemptTimeout(path: str, value: Any) -> Any:
 
 def secureContext(path: str, value: Any) -> Any:
     """An ISecureContext, or anything that is false."""
-    if not value:
+    if not isTrue(value):
         return None
     if not ISecureContext.providedBy(value):
         raise NodeTypeError(
@@ -220,8 +268,8 @@ def secureContext(path: str, value: Any) -> Any:
 
 
 def sessionData(path: str, value: Any) -> Any:
-    """Bytes, or nothing."""
-    if value is None:
+    """Bytes, or anything that is false."""
+    if not isTrue(value):
         return None
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise NodeTypeError(
@@ -235,7 +283,7 @@ def sessionData(path: str, value: Any) -> Any:
 def alpn(path: str, value: Any) -> Any:
     """The wire form; nothing for what is false."""
     encoded = encodeALPN(value, path)
-    if encoded is None and value:
+    if encoded is None and isTrue(value):
         raise invalidArgType(path, "an instance of Array or Buffer", value)
     return encoded
 
@@ -243,7 +291,7 @@ def alpn(path: str, value: Any) -> Any:
 def servingALPN(path: str, value: Any) -> Any:
     """The wire form; with a warning, nothing for what is neither list nor bytes, as in Node."""
     encoded = encodeALPN(value, path)
-    if encoded is None and value:
+    if encoded is None and isTrue(value):
         warnings.warn(
             f"{path} is neither a list nor bytes and is not used",
             UserWarning,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from txnodetls.errors import Blame, NodeTypeError, invalidArgType
+from txnodetls.javascript import isTrue
 from txnodetls.options import text
 from txnodetls.options.checks import callersLevel
 from txnodetls.options.model import FromFile, Option, Options, OptionTable
@@ -44,10 +45,7 @@ def readOptions(
     given: dict[str, Any] = {}
     if isinstance(options, Mapping):
         given.update(options)
-    elif options:
-        raise invalidArgType(name, "of type object", options)
-    elif isinstance(options, (list, tuple)):
-        # An empty one: an object to JavaScript, but not the kind that Node takes.
+    elif isTrue(options):
         raise invalidArgType(name, "of type object", options)
     if keywords:
         given.update(keywords)
@@ -63,7 +61,7 @@ def readOptions(
 
 
 def _checkTogether(options: Mapping[str, Any]) -> None:
-    if options.get("ALPNCallback") and options.get("ALPNProtocols") is not None:
+    if isTrue(options.get("ALPNCallback")) and options.get("ALPNProtocols") is not None:
         raise NodeTypeError(
             "The ALPNCallback and ALPNProtocols TLS options are mutually exclusive",
             "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS",

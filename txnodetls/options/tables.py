@@ -11,6 +11,7 @@ Sources: https://nodejs.org/api/tls.html, https://nodejs.org/api/net.html
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from txnodetls.options import checks, text
@@ -75,7 +76,7 @@ _STREAM: Final = OptionTable(
     Option("noDelay", "boolean", checks.truth, text.boolean),
     Option("keepAlive", "boolean", checks.truth, text.boolean),
     Option("keepAliveInitialDelay", "milliseconds", checks.number, text.number),
-    _object("blockList", _ON_BOTH),
+    _object("blockList", _ON_BOTH, checks.blockList),
     _object("reactor", _ON_BOTH),
     _object("signal", _ON_BOTH),
 )
@@ -90,19 +91,20 @@ NET_SERVER: Final = OptionTable(
 NET_CONNECT: Final = OptionTable(
     "NET_CONNECT",
     _STREAM,
-    Option("host", "text", checks.string, text.word),
+    Option("host", "text", checks.stringOrNothing, text.word),
     Option("port", "port", checks.anything, text.port),
-    Option("path", "text", checks.string, text.word),
+    Option("path", "text", checks.stringOrNothing, text.word),
     Option("family", "4, 6 or 0", checks.anything, text.integer),
-    Option("hints", "bits", checks.anything, text.integer),
-    Option("localAddress", "text", checks.anything, text.word),
-    Option("localPort", "port", checks.number, text.port),
+    Option("hints", "bits", checks.numberOrZero, text.integer),
+    Option("localAddress", "text", checks.localAddress, text.word),
+    Option("localPort", "port", checks.numberOrZero, text.port),
     Option("autoSelectFamily", "boolean", checks.strictBoolean, text.boolean),
     Option("autoSelectFamilyAttemptTimeout", "milliseconds", checks.attemptTimeout, text.integer),
     Option("timeout", "milliseconds", checks.timeout, text.number),
     Option("fd", "number", checks.anything, text.integer),
     _callback("lookup", checks.anything, _ON_CLIENT),
-    _object("onread", _ON_CLIENT),
+    _object("onread", _ON_CLIENT, checks.ifGiven),
+    _object("signal", _ON_CLIENT, checks.abortSignal),
 )
 
 LISTEN: Final = OptionTable(
@@ -143,10 +145,22 @@ _SERVING: Final = OptionTable(
     _object("ocspResponder", _ON_SERVER),
 )
 
+# What a server takes for not given when it is false in JavaScript's sense (0, an
+# empty text ...), where createSecureContext() has an error.
+_FALSE_IS_NOTHING: Final = (
+    *("pfx", "key", "passphrase", "cert", "clientCertEngine", "ca", "minVersion", "maxVersion"),
+    *("secureProtocol", "crl", "ciphers", "dhparam", "secureOptions", "sessionIdContext"),
+    *("sessionTimeout", "ticketKeys"),
+)
+
 SERVER: Final = OptionTable(
     "SERVER",
     NET_SERVER,
     _TLS,
+    *(
+        replace(CONTEXT[name], check=checks.ifTrue(CONTEXT[name].check))
+        for name in _FALSE_IS_NOTHING
+    ),
     _SERVING,
     Option("enableTrace", "boolean", checks.truth, text.boolean),
 )
@@ -164,7 +178,7 @@ CONNECT: Final = OptionTable(
     _callback("checkServerIdentity", checks.function, _ON_CLIENT),
     _callback("pskCallback", checks.clientPskCallback, _ON_CLIENT),
     FromFile("pskFile", "pskCallback", text.clientPsk),
-    _object("socket", _ON_CLIENT),
+    _object("socket", _ON_CLIENT, checks.ifGiven),
 )
 
 SOCKET: Final = OptionTable(

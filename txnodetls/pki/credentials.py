@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
-from txnodetls.pki import der
+from txnodetls.javascript import isTrue, utf8
+from txnodetls.pki import der, pfxshape
 from txnodetls.pki.pem import (
     CERTIFICATE_LABELS,
     CRL_LABELS,
@@ -73,7 +74,7 @@ def toBytes(value: object, name: str) -> bytes:
     @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
     """
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        return utf8(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     raise invalidArgType(name, BYTES_WANTED, value)
@@ -83,7 +84,7 @@ def pemTexts(value: object, name: str) -> tuple[bytes, ...]:
     """One text or a list of texts; nothing for None, an empty str or False."""
     if isinstance(value, (list, tuple)):
         return tuple(toBytes(item, name) for item in value)
-    return (toBytes(value, name),) if _isGiven(value) else ()
+    return (toBytes(value, name),) if isTrue(value) else ()
 
 
 def keyTexts(key: object, passphrase: object, name: str = "options") -> tuple[KeyText, ...]:
@@ -94,7 +95,7 @@ def keyTexts(key: object, passphrase: object, name: str = "options") -> tuple[Ke
     the common passphrase serves those without one of their own.
     """
     if not isinstance(key, (list, tuple)):
-        return (_keyText(key, passphrase, name),) if _isGiven(key) else ()
+        return (_keyText(key, passphrase, name),) if isTrue(key) else ()
     texts = []
     for item in key:
         if isinstance(item, Mapping):
@@ -111,12 +112,7 @@ def _keyText(pem: object, passphrase: object, name: str) -> KeyText:
         return KeyText(data, None)
     if not isinstance(passphrase, str):
         raise invalidArgType(f"{name}.passphrase", "of type string", passphrase)
-    return KeyText(data, passphrase.encode("utf-8", "surrogateescape"))
-
-
-def _isGiven(value: object) -> bool:
-    """JavaScript's idea of it, by which Node decides: an empty buffer is given, a text is not."""
-    return not (value is None or value is False or value == "" or value == 0)
+    return KeyText(data, utf8(passphrase))
 
 
 def certificateChain(text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
@@ -194,15 +190,16 @@ def bundles(value: object, passphrase: object) -> tuple[Bundle, ...]:
     """
     if value is None:
         return ()
+    common = passphrase if isTrue(passphrase) else None
     if not isinstance(value, (list, tuple)):
-        return (_bundle(value, passphrase or None),)
+        return (_bundle(value, common),)
     found = []
     for item in value:
         if isinstance(item, Mapping):
-            own = item.get("passphrase") or passphrase or None
-            found.append(_bundle(item.get("buf") or item, own))
+            data, own = item.get("buf"), item.get("passphrase")
+            found.append(_bundle(data if isTrue(data) else item, own if isTrue(own) else common))
         else:
-            found.append(_bundle(item, passphrase or None))
+            found.append(_bundle(item, common))
     return tuple(found)
 
 
@@ -217,10 +214,9 @@ def _bundle(value: object, passphrase: object) -> Bundle:
             blame=Blame.CONFIGURATION,
             phase=Phase.CONFIGURING,
         )
-    try:
-        der.only(data, der.SEQUENCE)
-    except NodeError as error:
-        raise _pfxError("not enough data") from error
+    reason = pfxshape.fault(data)
+    if reason is not None:
+        raise _pfxError(reason)
     secret = None if passphrase is None else toBytes(passphrase, "options.passphrase")
     try:
         contents = pkcs12.load_pkcs12(data, secret)

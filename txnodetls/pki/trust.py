@@ -25,6 +25,7 @@ import certifi
 from twisted.logger import Logger
 
 from txnodetls.errors import NodeError, invalidArgType, invalidArgValue
+from txnodetls.javascript import utf8
 from txnodetls.pki import der
 from txnodetls.pki.credentials import certificatesIn, operationFailed
 from txnodetls.pki.pem import TRUSTED_LABEL, PEMBlock, toPEM
@@ -252,7 +253,7 @@ def setDefaultCACertificates(certs: object = None) -> None:
     texts = []
     for index, item in enumerate(certs):
         if isinstance(item, str):
-            texts.append(item.encode("utf-8", "surrogateescape"))
+            texts.append(utf8(item))
         elif isinstance(item, (bytes, bytearray, memoryview)):
             texts.append(bytes(item))
         else:

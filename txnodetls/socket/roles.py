@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import makeContext
 from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.javascript import utf8
 from txnodetls.openssl import npn
 from txnodetls.options import CONTEXT, Options
 from txnodetls.protocol import events
@@ -135,7 +136,7 @@ class ServingAlone(_Alone):
                 askAboutHello=bool(options.SNICallback or options.ALPNCallback),
                 alpn=options.ALPNProtocols or b"",
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
-                pskHint=None if hint is None else hint.encode(),
+                pskHint=None if hint is None else utf8(hint),
                 keylog=bool(socket.listenerCount("keylog")),
                 npn=options.NPNProtocols or b"",
                 trace=socket._trace,

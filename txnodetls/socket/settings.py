@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from txnodetls.context import createSecureContext
-from txnodetls.errors import Blame, NodeError, invalidArgType, outOfRange
+from txnodetls.errors import Blame, NodeError, invalidArgType, invalidArgValue, outOfRange
 from txnodetls.interfaces import ISecureContext
 from txnodetls.protocol.engine import SLICE, TLSEngine
 from txnodetls.questions import sessionsBoundTo
@@ -34,7 +34,8 @@ class Settings(Duplex):
         """
         The server name that the ClientHello will carry.
 
-        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}.
+        @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}; C{ERR_INVALID_ARG_VALUE} for what
+            cannot be the name of a host.
         @raise NodeError: C{ERR_TLS_SNI_FROM_SERVER}.
         """
         if not isinstance(name, str):
@@ -44,9 +45,9 @@ class Settings(Duplex):
                 "Cannot issue SNI from a TLS server-side socket", "ERR_TLS_SNI_FROM_SERVER"
             )
         try:
-            self._servernameToSend = name.encode("ascii")
-        except UnicodeEncodeError:
-            self._servernameToSend = name.encode("idna")
+            self._servernameToSend = name.encode("ascii" if name.isascii() else "idna")
+        except UnicodeError as error:
+            raise invalidArgValue("name", name, "is no name of a host") from error
 
     def setKeyCert(self, context: Any) -> None:
         """
