@@ -94,6 +94,8 @@ class HTTPSEndpoints:
         if uri.scheme in (b"https", b"wss"):
             return ClientEndpoint(self._reactor, host, uri.port, self._options, self._timeout)
         if uri.scheme in (b"http", b"ws"):
-            endpoint: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, uri.port)
-            return endpoint
+            plain: IStreamClientEndpoint = HostnameEndpoint(
+                self._reactor, host, uri.port, timeout=self._timeout
+            )
+            return plain
         raise ValueError(f"unsupported scheme: {uri.scheme.decode('latin-1')}")
