@@ -8,6 +8,9 @@
 //   ends       client: "at once" when all is written, or "echoed" when as much has come back
 //   does       server: "echo", or "digest": reads to the end, then tells the digest of it
 //   contexts   server: [name, options] for addContext
+//   ocsp       server: what 'OCSPRequest' is answered with, in hexadecimal digits; null for nothing
+//   keylog     tells the lines of the key log
+//   renegotiates  shakes hands again when the handshake is done, with these options
 'use strict';
 const tls = require('node:tls');
 const { createHash } = require('node:crypto');
@@ -38,6 +41,13 @@ const describe = (socket) => ({
   peer: (socket.getPeerCertificate() || {}).fingerprint256,
 });
 
+const renegotiate = (socket) => {
+  if (!given.renegotiates) return;
+  const begun = socket.renegotiate(given.renegotiates, (error) =>
+    say('renegotiated', error ? error.code || error.message : describe(socket)));
+  say('renegotiates', begun);
+};
+
 const watch = (socket) => {
   let length = 0;
   const hash = createHash('sha256');
@@ -58,10 +68,12 @@ const client = () => {
   const data = typeof given.send === 'number' ? payload(given.send) : Buffer.from(given.send || '');
   const socket = tls.connect({ host: '127.0.0.1', ...options }, () => {
     say('secure', describe(socket));
+    renegotiate(socket);
     socket.write(data);
     if (given.ends === 'at once') socket.end();
   });
   socket.on('session', (session) => say('session', session.toString('hex')));
+  if (given.keylog) socket.on('keylog', (line) => say('keylog', line.toString()));
   socket.on('OCSPResponse', (staple) => say('staple', staple && staple.toString('hex')));
   const result = watch(socket);
   if (given.ends === 'echoed') {
@@ -79,10 +91,18 @@ const server = () => {
   serving.on('secureConnection', (socket) => {
     say('secure', describe(socket));
     const result = watch(socket);
+    renegotiate(socket);
     if (given.does === 'digest') socket.on('end', () => socket.end(result().digest));
     else socket.pipe(socket);
   });
   serving.on('tlsClientError', (error) => say('clientError', error.code || error.message));
+  if (given.keylog) serving.on('keylog', (line) => say('keylog', line.toString()));
+  if (given.ocsp !== undefined) {
+    serving.on('OCSPRequest', (certificate, issuer, answer) => {
+      say('asked', { certificate: certificate.toString('hex'), issuer: issuer && issuer.toString('hex') });
+      answer(null, given.ocsp === null ? null : Buffer.from(given.ocsp, 'hex'));
+    });
+  }
   for (const [name, options] of given.contexts || []) serving.addContext(name, options);
   serving.listen(0, '127.0.0.1', () => say('listening', serving.address().port));
   process.stdin.on('end', () => process.exit(0)).resume();
