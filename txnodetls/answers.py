@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["ask", "follow", "refuseAsynchronous"]
+__all__ = ["ask", "askListeners", "follow", "refuseAsynchronous"]
 
 Answered = Callable[[BaseException | None, Any], None]
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 
 def ask(hook: Callable[..., Any], arguments: tuple[Any, ...], answered: Answered) -> None:
@@ -44,6 +45,27 @@ def ask(hook: Callable[..., Any], arguments: tuple[Any, ...], answered: Answered
     if result is None:
         return
     follow(result, returned)
+
+
+def askListeners(
+    listeners: Sequence[Callable[..., Any]], arguments: tuple[Any, ...], answered: Answered
+) -> bool:
+    """Ask each of the listeners of an event that wants an answer; whether there were any."""
+    for listener in listeners:
+        ask(_answersOf(listener), arguments, answered)
+    return bool(listeners)
+
+
+def _answersOf(listener: Callable[..., Any]) -> Callable[..., Any]:
+    """A listener without what it returns by the way: a C{callLater}'s handle is no answer."""
+
+    def listen(*arguments: Any) -> Any:
+        result = listener(*arguments)
+        if isinstance(result, (*_BYTES, Deferred)) or inspect.isawaitable(result):
+            return result
+        return None
+
+    return listen
 
 
 def follow(result: Any, answered: Answered) -> None:

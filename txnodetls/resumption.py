@@ -25,13 +25,10 @@ Source: https://nodejs.org/api/tls.html#session-resumption
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-
-from txnodetls.answers import ask
+from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET, TLS1_3_VERSION
 from txnodetls.errors import Blame, NodeError, invalidArgValue
 from txnodetls.openssl import queries, sessions
@@ -49,7 +46,6 @@ __all__ = ["Answered", "ServerSessions"]
 
 Answered = Callable[[BaseException | None, Any], None]
 
-_BYTES: Final = (bytes, bytearray, memoryview)
 # How long an id is; a ticket of TLS 1.3 of this length is nothing else.
 _ID: Final = 32
 _STORE: Final = "options.sessionStore"
@@ -224,7 +220,7 @@ class ServerSessions:
     def resume(self, sessionId: bytes, answered: Answered) -> None:
         """Ask for the session of an id; C{answered} gets an error, or the bytes or None."""
         listeners = self._server.rawListeners("resumeSession")
-        if not _askAll(listeners, (sessionId,), answered):
+        if not askListeners(listeners, (sessionId,), answered):
             answered(None, None)
 
     def fetch(
@@ -300,7 +296,7 @@ class ServerSessions:
 
         arguments = (made.sessionId, made.session)
         listeners = [listening(each) for each in self._server.rawListeners("newSession")]
-        if not _askAll(listeners, arguments, answered):
+        if not askListeners(listeners, arguments, answered):
             kept()
 
 
@@ -319,24 +315,3 @@ def _sessionWanted(hello: ClientHello, speaksTLS13: bool) -> bytes | None:
         # (RFC 8446 appendix D.4).
         return None
     return hello.sessionId or None
-
-
-def _askAll(
-    listeners: list[Callable[..., Any]], arguments: tuple[Any, ...], answered: Answered
-) -> bool:
-    """Call the listeners of an event that is to be answered; whether there were any."""
-    for listener in listeners:
-        ask(_answersOf(listener), arguments, answered)
-    return bool(listeners)
-
-
-def _answersOf(listener: Callable[..., Any]) -> Callable[..., Any]:
-    """A listener without what it returns by the way: a C{callLater}'s handle is no answer."""
-
-    def listen(*arguments: Any) -> Any:
-        result = listener(*arguments)
-        if isinstance(result, (*_BYTES, Deferred)) or inspect.isawaitable(result):
-            return result
-        return None
-
-    return listen

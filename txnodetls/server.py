@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
@@ -373,7 +374,7 @@ class Server(NetServer):
     def _askStaple(
         self, certificate: bytes, issuer: bytes | None, callback: Callable[..., None]
     ) -> None:
-        self.emit("OCSPRequest", certificate, issuer, callback)
+        askListeners(self.rawListeners("OCSPRequest"), (certificate, issuer), callback)
 
     # -- what all connections share
 

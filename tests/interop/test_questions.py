@@ -115,7 +115,7 @@ async def test_our_client_cannot_go_on_with_bytes_that_are_no_staple(
         client = loopback.dial(await node.event("listening"), requestOCSP=True)
         received = Received(client)
         await received
-        # The code is that of the first error of several, as in Node; the last one says what it means.
+        # As in Node the code is that of the first of several errors; the last says what it means.
         assert "bad certificate status response" in received.error.opensslErrorStack[-1]
         assert len(received.errors) == 1
 
