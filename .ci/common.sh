@@ -62,7 +62,7 @@ readme_command() {
 
 # Programs that the tests talk to; what is missing is installed where that is possible.
 tools() {
-  local wanted=(openssl curl redis-server memcached chromium haproxy nginx) missing=() each
+  local wanted=(openssl curl redis-server memcached chromium haproxy nginx tshark) missing=() each
   for each in "${wanted[@]}"; do
     command -v "$each" >/dev/null || missing+=("$each")
   done
