@@ -13,10 +13,10 @@ import txnodetls as tls
 def secure(tunnel: tls.net.Socket) -> None:
     """The proxy is out of the way; whom to expect is the server, whatever was connected to."""
     options = {"socket": tunnel, "servername": "localhost", "ca": Path("client.pem").read_bytes()}
-    socket = tls.connect(options, lambda: socket.write("hello"))
+    socket: tls.TLSSocket = tls.connect(options, lambda: socket.write("hello"))
 
     def received(data: bytes) -> None:
-        print("received", data.decode(), "over", socket.transport.tlsSocket.getProtocol())
+        print("received", data.decode(), "over", socket.getProtocol())
         socket.end()
 
     socket.on("data", received)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -21,10 +22,12 @@ async def main(port: str) -> None:
         below = tls.connect({"socket": below, **EXPECTED})
         await below.whenSecure()
     async with below as socket:
-        print(socket.getProtocol(), socket.authorized, socket.transport.tlsSocket is socket)
+        transport: Any = socket.transport
+        print(socket.getProtocol(), socket.authorized, transport.tlsSocket is socket)
+        socket.setEncoding("utf8")
         socket.end("hello")
-        async for data in socket:
-            print("received", data.decode())
+        async for text in socket:
+            print("received", text)
 
 
 react(lambda reactor: Deferred.fromCoroutine(main(sys.argv[1] if sys.argv[1:] else "8443")))

@@ -54,6 +54,6 @@ class Mail(Factory):
 
 
 where = {"port": int(sys.argv[1]) if len(sys.argv) > 1 else 8025, "host": "127.0.0.1"}
-listening = PlainServerEndpoint(reactor, **where).listen(Mail())
+listening: defer.Deferred[Any] = PlainServerEndpoint(reactor, **where).listen(Mail())
 listening.addCallback(lambda port: print("port", port.getHost().port, flush=True))
 reactor.run()

@@ -355,6 +355,12 @@ def test_workers(directory: Path, start: Start) -> None:
     assert told == workers
 
 
+def test_unix_sockets(directory: Path, start: Start) -> None:
+    start("unix_socket_server.py", port="app.sock")
+    output = client(directory, "unix_socket_client.py", "app.sock")
+    assert output.splitlines() == ["received hello", "authorized: True"]
+
+
 def test_memory(directory: Path) -> None:
     done = runExample(directory, "memory_test.py")
     assert done.returncode == 0
