@@ -346,6 +346,26 @@ def test_a_transport_that_does_not_get_rid_of_its_bytes_is_cut_off() -> None:
     assert transport.value() == b"last"
 
 
+@pytest.mark.parametrize("how", ["the connection ends", "its time is over"])
+def test_who_waits_for_the_last_bytes_is_called_when_they_have_gone(how: str) -> None:
+    clock = task.Clock()
+    carrier, _ = over(StringTransport(), clock)
+    called: list[str] = []
+    carrier.write(b"last")
+    carrier.abort()
+    carrier.afterParting(lambda: called.append("first"))
+    carrier.afterParting(lambda: called.append("second"))
+    clock.advance(1)
+    assert called == []
+    if how == "the connection ends":
+        carrier.connectionLost(Failure(ConnectionDone()))
+    else:
+        clock.advance(60)
+    assert called == ["first", "second"]
+    carrier.afterParting(lambda: called.append("late"))
+    assert called[2:] == ["late"]
+
+
 def test_the_limit_ends_with_the_connection() -> None:
     clock = task.Clock()
     carrier, _ = over(StringTransport(), clock)

@@ -8,6 +8,7 @@ A duplex stream on a carrier: what C{net.Socket} and the public C{Duplex} share.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from txnodetls.errors import Blame, NodeError
@@ -131,7 +132,14 @@ class CarriedStream(Duplex):
         callback: Callable[[BaseException | None], object],
     ) -> None:
         self._release(False)
-        callback(error)
+        self._whenGone(partial(callback, error))
+
+    def _whenGone(self, function: Callable[[], object]) -> None:
+        """Call C{function} when what was written last is on its way: who stops then loses none."""
+        if self._former is None:
+            function()
+        else:
+            self._former.afterParting(function)
 
     def _release(self, reset: bool) -> None:
         """Close the carrier and let it go."""

@@ -20,6 +20,7 @@ import errno
 import math
 import socket as _socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Self
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, socketError
@@ -329,7 +330,7 @@ class Socket(CarriedStream):
             forget()
         if self.server is not None:
             self.server._released()
-        callback(error)
+        self._whenGone(partial(callback, error))
 
     def _closeArguments(self) -> tuple[Any, ...]:
         return (self._hadError,)

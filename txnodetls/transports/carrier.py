@@ -137,6 +137,13 @@ class Carrier(ABC):
         @param reset: with RST instead of FIN, where there is such a thing.
         """
 
+    def afterParting(self, function: Callable[[], object]) -> None:
+        """
+        Call C{function} when C{abort()} has let the last bytes go: at once, where it has them sent
+        by the time that it returns; else in a turn.
+        """
+        function()
+
     @abstractmethod
     def pause(self) -> None:
         """Stop reading."""

@@ -77,6 +77,7 @@ class TransportCarrier(Carrier):
         "_connected",
         "_ended",
         "_flowing",
+        "_parted",
         "_peer",
         "_pushedBack",
         "_reactor",
@@ -94,7 +95,8 @@ class TransportCarrier(Carrier):
         self._connected = connected
         self._transport: Any = None
         self._peer: Address | None = None
-        self._timer: Any = None
+        self._timer: Any = None  # runs while the last bytes are to go
+        self._parted: list[Callable[[], object]] = []
         self._sending = _Sending.OPEN
         self._flowing = False
         self._ended = False  # the peer's side
@@ -167,8 +169,8 @@ class TransportCarrier(Carrier):
         """The transport is gone."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self.ticks.turn(self._lost, reason)
+        self.ticks.turn(self._part)
 
     def _lost(self, reason: Failure) -> None:
         leaving = self._sending is _Sending.LEAVING
@@ -255,7 +257,8 @@ class TransportCarrier(Carrier):
             self._cut(reset)
         else:
             self._leave()
-            self._timer = self._reactor.callLater(_PARTING, self._partingEnds)
+            if not self.closed:
+                self._timer = self._reactor.callLater(_PARTING, self._partingEnds)
         self._gone(None, self.ticks.nextTick)
 
     def _leave(self) -> None:
@@ -266,9 +269,22 @@ class TransportCarrier(Carrier):
         self._call("resumeProducing")  # a TLS layer waits for the peer's close_notify
         self._transport.loseConnection()
 
+    def afterParting(self, function: Callable[[], object]) -> None:
+        """Call C{function} when the transport has sent its last bytes, or its time is over."""
+        if self._timer is None:
+            function()
+        else:
+            self._parted.append(function)
+
     def _partingEnds(self) -> None:
-        self._timer = None
         self._cut(False)
+        self.ticks.turn(self._part)
+
+    def _part(self) -> None:
+        self._timer = None
+        parted, self._parted = self._parted, []
+        for function in parted:
+            function()
 
     def _cut(self, reset: bool) -> None:
         self._sending = _Sending.LEAVING
