@@ -19,6 +19,7 @@ from twisted.internet.endpoints import (
     connectProtocol,
 )
 from twisted.internet.protocol import Protocol
+from twisted.web.client import Agent, ResponseNeverReceived
 
 import txnodetls as tls
 from tests.loopback import Loopback, Received, sessionFor, toLoopback, until
@@ -26,6 +27,7 @@ from tests.support import Pki, happened
 from tests.twisted_face.pairs import Making
 from txnodetls.errors import CertificateError, NodeError
 from txnodetls.twisted.endpoints import ClientEndpoint, wrapClient
+from txnodetls.twisted.web import HTTPSEndpoints, HTTPSPolicy
 
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 both = pytest.mark.parametrize("version", VERSIONS)
@@ -254,6 +256,48 @@ async def test_an_endpoint_expects_whom_it_connects_to(
     assert server.seen[0]["servername"] == sent
     made.transport.loseConnection()
     await until(lambda: made.reason is not None)
+
+
+def answer(socket: Any) -> None:
+    """A web page for whoever asks."""
+    socket.on("data", lambda data: socket.end(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "sent"),
+    [
+        (["localhost"], "localhost", "localhost"),
+        (["127.0.0.1"], "127.0.0.1", False),
+        (["127.0.0.1"], "localhost", None),
+        (["localhost"], "127.0.0.1", None),
+        (["one.test"], "localhost", None),
+    ],
+)
+@pytest.mark.parametrize("form", ["policy", "endpoints"])
+@pytest_twisted.ensureDeferred
+async def test_an_agent_expects_the_host_of_the_url(
+    form: str, names: list[str], host: str, sent: Any, loopback: Loopback
+) -> None:
+    credentials = loopback.pki.issue(*names)
+    server = await loopback.serve(answer, key=credentials.key, cert=credentials.cert)
+    options = {"ca": loopback.pki.ca}
+    if form == "policy":
+        agent: Any = Agent(reactor, HTTPSPolicy(options))
+    else:
+        endpoints = HTTPSEndpoints(reactor, options)
+        agent = Agent.usingEndpointFactory(reactor, endpoints)
+    asking = agent.request(b"GET", f"https://{host}:{server.address()['port']}/".encode())
+    if sent is None:
+        with pytest.raises((CertificateError, ResponseNeverReceived)) as caught:
+            await asking
+        reasons = getattr(caught.value, "reasons", None)
+        error = caught.value if reasons is None else reasons[0].value
+        assert getattr(error, "code", None) == MISMATCH
+        return
+    response = await asking
+    assert response.code == 200
+    assert server.seen[0]["servername"] == sent
+    await until(lambda: server.secured[0].destroyed)
 
 
 # -- resumed sessions
