@@ -37,3 +37,5 @@ suppress_warnings = ["myst.xref_missing"]
 
 html_theme = "furo"
 html_title = f"txnodetls {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
