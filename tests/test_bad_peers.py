@@ -278,3 +278,32 @@ async def test_many_bad_clients_at_once_do_not_keep_a_good_one_out(loopback: Loo
         "ERR_SSL_WRONG_VERSION_NUMBER",
     }
     await until(lambda: not server.connections)
+
+
+@pytest_twisted.ensureDeferred
+async def test_connections_beyond_the_limit_are_dropped_and_told(loopback: Loopback) -> None:
+    """Before a byte of TLS; those that are there go on, and who goes makes room."""
+    server = await loopback.serve()
+    server.maxConnections = 2
+    dropped: list[dict[str, Any]] = []
+    server.on("drop", dropped.append)
+    kept = [await loopback.secure(server) for _ in range(2)]
+    refused = Received(loopback.dial(server))
+    await refused
+    assert refused.errors == ["ECONNRESET"]
+    assert len(dropped) == 1
+    assert dropped[0]["localPort"] == server.address()["port"]
+    assert (len(server.secured), server.failures) == (2, [])
+    received = Received(kept[0])
+    kept[0].write(b"still here")
+    await until(lambda: received.data == b"still here")
+    kept[1].destroy()
+    await until(lambda: server.connections == 1)
+    await loopback.proveServing(server)
+    # One whose handshake is not done counts as well.
+    hanging = loopback.plain(server)
+    await until(lambda: server.connections == 2)
+    another = Received(loopback.dial(server))
+    await another
+    assert len(dropped) == 2
+    hanging.close()

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 import txnodetls as tls
-from tests.support import Credentials, Pki
+from tests.support import Credentials, Pki, makePki
 from tests.tlspairs import (
     Sni,
     Told,
@@ -419,3 +419,48 @@ def test_protocols_or_a_callback_not_both(pki: Pki) -> None:
     with pytest.raises(NodeError) as raised:
         tls.createServer(ALPNProtocols=["a"], ALPNCallback=lambda offer: "a")
     assert raised.value.code == "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS"
+
+
+@pytest.mark.parametrize("answer", ["same", "other", "none"])
+def test_with_a_resumed_session_snicallback_decides_still(
+    answer: str, pki: Pki, version: str
+) -> None:
+    """A session is good only under the trust that it was made with."""
+    trusting = {"requestCert": True, "ca": pki.ca, "maxVersion": version}
+    contexts = {
+        "same": tls.createSecureContext(named(pki, "a.test", **trusting)),
+        "other": tls.createSecureContext(
+            named(pki, "a.test", requestCert=True, ca=makePki().ca, maxVersion=version)
+        ),
+        "none": None,
+    }
+    session: bytes | None = None
+    for chosen in ("same", answer):
+        sni = Sni()
+        pair = memoryPair(
+            pki,
+            {"SNICallback": sni, "maxVersion": version, "ticketKeys": b"k" * 48},
+            {
+                **identity(pki.client),
+                "servername": "a.test",
+                "session": session,
+                "rejectUnauthorized": False,
+            },
+            pump=False,
+        )
+        sessions: list[bytes] = []
+        pair.client.on("session", sessions.append)
+        server = pumped(pair)
+        assert sni.names == ["a.test"]
+        sni.callback(None, contexts[chosen])
+        pair.pump()
+        if chosen == "same":
+            assert server.secured == [pair.server]
+            assert pair.server.authorized
+            assert pair.server.isSessionReused() is (session is not None)
+        elif chosen == "other":
+            assert server.secured == []
+        else:
+            assert not pair.server.isSessionReused()
+            assert not pair.server.authorized
+        session = session or sessions[0]
