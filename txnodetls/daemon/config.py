@@ -17,6 +17,7 @@ certificate unless C{requestCert} says no.
 from __future__ import annotations
 
 import enum
+import importlib.util
 import ipaddress
 import os
 import re
@@ -44,6 +45,7 @@ from txnodetls.daemon.settings import (
     Scope,
 )
 from txnodetls.daemon.sharing import addSharing
+from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
@@ -68,7 +70,7 @@ NO_RULES: Final = Rules()
 NO_NAMES: Final[NameTable[SecureContext]] = NameTable()
 
 # What is one listener's alone, so that a switch cannot say it for several.
-_PLACES: Final = ("name", "port", "path", "interface")
+_PLACES: Final = ("name", "port", "path", "interface", "systemd")
 _LISTENING: Final = frozenset(LISTEN.textNames()) - frozenset(CONNECT.textNames()) | {
     "port",
     "path",
@@ -278,9 +280,12 @@ def _checkApart(listeners: Iterable[ListenerConfig], levels: list[Level]) -> Non
         if listener.name in names:
             raise levels[number].error("name", f"{listener.name!r} is another listener's, too")
         names[listener.name] = number
-        place = where.get("path") or (where.get("host"), where.get("port"))
+        place = (
+            where.get("path") or where.get("descriptor") or (where.get("host"), where.get("port"))
+        )
         if place in places and where.get("port") != 0:
-            name = "path" if "path" in where else "port"
+            name = next((each for each in ("path", "descriptor") if each in where), "port")
+            name = "systemd" if name == "descriptor" else name
             raise levels[number].error(name, "another listener has the same")
         places[place] = number
 
@@ -321,7 +326,26 @@ def _values(table: OptionTable, level: Level, names: Iterable[str]) -> dict[str,
 def _process(level: Level) -> Options:
     """The settings of the whole process."""
     names = [name for name in level.values if name in OWN and SETTINGS[name].scope is Scope.PROCESS]
-    return Options(OWN, DEFAULTS | _values(OWN, level, names))
+    own = Options(OWN, DEFAULTS | _values(OWN, level, names))
+    if own.get("metrics") is not None:
+        _checkMetrics(level, own.metrics)
+    return own
+
+
+def _checkMetrics(level: Level, place: str) -> None:
+    host, colon, port = place.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+        good = bool(colon) and port.isdecimal() and int(port) < 65536
+    except ValueError:
+        good = False
+    if not good:
+        raise level.error("metrics", f"{place!r} is not ADDRESS:PORT")
+    if not address.is_loopback:
+        # They tell more about clients than everyone should know.
+        raise level.error("metrics", f"{address} is no loopback address")
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise level.error("metrics", "needs prometheus_client: pip install txnodetls[metrics]")
 
 
 def _versions(own: Options) -> dict[str, str]:
@@ -641,6 +665,14 @@ def _tryEndpoint(level: Level, name: str, string: str) -> None:
 
 def _where(level: Level, own: Options) -> dict[str, Any]:
     written = [name for name in level.values if name in _LISTENING]
+    if own.get("systemd") is not None:
+        for name in ("port", "path", "interface"):
+            if name in level.values:
+                raise level.error(name, "has no meaning together with systemd")
+        try:
+            return {"descriptor": descriptorOf(own.systemd)}
+        except ValueError as error:
+            raise level.error("systemd", str(error)) from error
     if "path" in written:
         for name in ("port", "interface"):
             if name in level.values:

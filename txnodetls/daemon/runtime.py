@@ -22,7 +22,8 @@ from txnodetls.daemon.config import Config
 from txnodetls.daemon.limits import Sweeper
 from txnodetls.daemon.listeners import Listener
 from txnodetls.daemon.logs import logConnection
-from txnodetls.daemon.records import Reason, Record
+from txnodetls.daemon.metrics import Metrics, Snapshot
+from txnodetls.daemon.records import Phase, Reason, Record
 from txnodetls.daemon.tickets import TicketKeys
 
 __all__ = ["Runtime", "bindAll"]
@@ -67,6 +68,7 @@ class Runtime:
     Listeners and connections.
 
     @ivar records: the connections that there are.
+    @ivar metrics: what has happened.
     @ivar tickets: the ticket keys of all its servers.
     """
 
@@ -82,6 +84,7 @@ class Runtime:
         self.records: set[Record] = set()
         self._sweeper = Sweeper(reactor, self.records)
         self.tickets = TicketKeys(reactor)
+        self.metrics = Metrics()
 
     @property
     def ports(self) -> dict[str, Bound]:
@@ -132,6 +135,20 @@ class Runtime:
             self._checkDrained()
         return self._drained
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self.records)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes connections."""
+        return bool(self._listeners) and self._drained is None
+
+    def snapshot(self) -> Snapshot:
+        """All metrics now."""
+        return self.metrics.snapshot(self.records)
+
     def end(self) -> None:
         """End every connection, after what is queued."""
         for record in list(self.records):
@@ -146,6 +163,8 @@ class Runtime:
 
     def _ended(self, record: Record) -> None:
         self.records.discard(record)
+        record.phase = Phase.ENDED
+        self.metrics.ended(record)
         if record.reason is Reason.LIMIT:
             self._limited(record)
         else:

@@ -10,6 +10,7 @@ configuration again; SIGTERM has it drain.
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -18,17 +19,21 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from txnodetls.daemon.bound import Bound, placeOf
 from txnodetls.daemon.command import Options
 from txnodetls.daemon.config import Config, ListenerConfig, readConfig
+from txnodetls.daemon.metrics import STARTED, Metrics, Snapshot, added, certificates
 from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
+from txnodetls.daemon.systemd import Notifier
 from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.written import ConfigError
 from txnodetls.keylog import KeyLogFile
+from txnodetls.twisted.reporting import joined
 
 __all__ = ["DaemonService", "Options", "StartFailure", "makeService"]
 
@@ -70,6 +75,9 @@ class DaemonService(Service):
         self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
         self._signals: dict[int, Any] = {}
         self._daily: Any = None
+        self._status: Any = None
+        self._notifier = Notifier(reactor, os.environ)
+        self._metrics = Metrics()
 
     def privilegedStartService(self) -> None:
         """
@@ -88,6 +96,7 @@ class DaemonService(Service):
         self._handle(signal.SIGHUP, lambda: self.reload("SIGHUP"))
         self._take(self._config)
         self._runtime.tickets.start()
+        self._notifier.ready()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -96,11 +105,12 @@ class DaemonService(Service):
         @return: fires when no connection is open any more.
         """
         super().stopService()
+        self._notifier.stopping()
         self._watcher.stop()
         if self._daily is not None and self._daily.active():
             self._daily.cancel()
         self._handle(signal.SIGHUP, lambda: None)
-        count = len(self._runtime.records)
+        count = self._runtime.open
         seconds = self._config.own.drainTimeout / 1000
         drained = self._runtime.drain(seconds)
         if not drained.called:
@@ -120,14 +130,18 @@ class DaemonService(Service):
         Connections go on in any case.
         """
         log.info("reading the configuration again: {why}", why=why)
+        self._notifier.reloading()
         try:
             config = readConfig(self._switches, self._config.files.afresh())
             self._ports = bindAll(config, self._ports)
         except ConfigError as error:
             log.error("not reloaded, everything stays as it was: {error}", error=error)
-            return
-        self._take(config)
-        log.info("reloaded")
+            self._metrics.add("reloads", "failed")
+        else:
+            self._take(config)
+            self._metrics.add("reloads", "done")
+            log.info("reloaded")
+        self._notifier.ready()
 
     def _bind(self) -> None:
         if self._ports:
@@ -136,6 +150,7 @@ class DaemonService(Service):
             self._ports = bindAll(self._config, {})
         except ConfigError as error:
             raise StartFailure(f"twistd nodetls: {error}") from error
+        self._listenForStatus()
         path = self._config.own.get("tls-keylog")
         if path is not None:
             try:
@@ -143,6 +158,32 @@ class DaemonService(Service):
             except OSError as error:
                 problem = error.strerror or error
                 raise StartFailure(f"twistd nodetls: --tls-keylog: {path}: {problem}") from error
+
+    def _listenForStatus(self) -> None:
+        place = self._config.own.get("metrics")
+        if place is None:
+            return
+        # Twisted's web server is not small, and is loaded only where it is used.
+        from txnodetls.daemon.status import statusSite
+
+        host, _, port = place.rpartition(":")
+        site = statusSite(lambda: self._runtime.serves, self._snapshot)
+        try:
+            self._status = self._reactor.listenTCP(int(port), site, interface=host.strip("[]"))
+        except CannotListenError as error:
+            raise StartFailure(f"twistd nodetls: --metrics: {error}") from error
+        address = self._status.getHost()
+        log.info("metrics at http://{host}/metrics", host=joined(address.host, address.port))
+
+    def _snapshot(self) -> Deferred[Snapshot]:
+        validities = [each for listener in self._config.listeners for each in listener.validities]
+        own = self._metrics.snapshot() | certificates(validities)
+        own["start_time_seconds", ()] = STARTED
+
+        def gathered(found: Snapshot) -> Snapshot:
+            return added([own, found])
+
+        return maybeDeferred(self._runtime.snapshot).addCallback(gathered)
 
     def _logKeys(self, line: bytes, socket: Any) -> None:
         if self._keylog is not None:

@@ -437,6 +437,24 @@ for _name in ("tls-cipher-list", "tls-default-ciphers"):
         "Node's: the ciphers, where no listener has ciphers of its own.",
     )
 _own(
+    "systemd",
+    "NAME",
+    Scope.LISTENER,
+    _LISTENING,
+    text.word,
+    "Take the socket of this FileDescriptorName, or number, that systemd has opened, in place "
+    "of a port.",
+)
+_own(
+    "metrics",
+    "ADDRESS:PORT",
+    Scope.PROCESS,
+    _WATCHING,
+    text.word,
+    "Serve /metrics (for Prometheus) and /health by HTTP at this address, which has to be a "
+    "loopback one.",
+)
+_own(
     "staples",
     "fetch|FILE,...",
     Scope.LISTENER,
