@@ -327,4 +327,6 @@ def test_the_absence_of_a_staple_is_told_too(pki: Pki, version: str) -> None:
         client={"requestStaple": True, "session": session},
     ).shake()
     assert queries.sessionReused(again.client.engine.driver)
-    assert again.client.one(events.StapleReceived).staple is None
+    told = [e.staple for e in again.client.events if isinstance(e, events.StapleReceived)]
+    # Of a resumed connection of TLS 1.2 nothing is told, as in Node.
+    assert told == ([] if version == "TLSv1.2" else [None])

@@ -168,7 +168,6 @@ class TLSEngine:
         "_psk",
         "_settings",
         "_shown",
-        "_stapleTold",
         "_stored",
         "_tracer",
         "_unkept",
@@ -185,7 +184,6 @@ class TLSEngine:
         self._hookError: BaseException | None = None
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
-        self._stapleTold = False
         self._unread = False
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
@@ -588,10 +586,6 @@ class TLSEngine:
         return [(sessionId, session)] if session and sessionId else []
 
     def _completeClient(self) -> None:
-        driver = self.driver
-        if self._settings.requestStaple and not self._stapleTold and queries.sessionReused(driver):
-            # In TLS 1.2 OpenSSL says nothing of it then.
-            self._events.append(events.StapleReceived(None))
         self._events.append(events.HandshakeCompleted())
         self._issueSession()
 
@@ -725,7 +719,6 @@ class TLSEngine:
     def hookStatus(self) -> bytes | bool | None:
         if self._settings.isServer:
             return self._answer.staple
-        self._stapleTold = True
         self._events.append(events.StapleReceived(queries.staple(self.driver)))
         return True
 
