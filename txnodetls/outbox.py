@@ -45,11 +45,12 @@ class Outbox:
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_length", "_owner", "spent")
+    __slots__ = ("_held", "_length", "_noted", "_owner", "spent")
 
     def __init__(self) -> None:
         self._owner: Sender | None = None
         self._held = 0  # plaintext encrypted since its engine was last drained
+        self._noted = False  # whether its engine may have something since then
         self._length = 0  # ciphertext in the shared area
         self.spent = 0
 
@@ -64,6 +65,7 @@ class Outbox:
                 socket._ticks.atEnd(self.endTurn)
             self._owner = socket
             self.spent = 0
+        self._noted = True
         self._held += length
         if self._held >= SLICE:
             self._drain(socket)
@@ -76,7 +78,8 @@ class Outbox:
         it stands on, which then is the owner.
         """
         while self._owner is not None:
-            self._drain(self._owner)
+            if self._noted:
+                self._drain(self._owner)
             if not self._length:
                 break
             self._send(self._owner)
@@ -104,6 +107,7 @@ class Outbox:
     def _drain(self, socket: Sender) -> None:
         """Move ciphertext from the engine into the area; send it when it is a batch."""
         self._held = 0
+        self._noted = False
         while True:
             room = OUTPUT.size - self._length
             moved = socket._drain(self._length)

@@ -70,10 +70,12 @@ _SSL_read = lib.SSL_read
 _SSL_write = lib.SSL_write
 _BIO_read = lib.BIO_read
 _BIO_write = lib.BIO_write
+_BIO_get_mem_data = lib.BIO_get_mem_data
 _SSL_get_error = lib.SSL_get_error
 _SSL_get_session = lib.SSL_get_session
 _ERR_clear_error = lib.ERR_clear_error
 _fromBuffer = ffi.from_buffer
+_NULL: Final = ffi.NULL
 
 
 def sslKey(ssl: Any) -> int:
@@ -254,8 +256,9 @@ class Driver:
                     self._behind = bytes(_plainView[got : got + result])
                     return bytes(_plainView[:got]), DONE, False
                 got += result
-                if result < RECORD and not self.pendingInput() and not self._asked:
-                    self._shrinkInput(got)
+                if result < RECORD and not self._asked and not _BIO_get_mem_data(self._rbio, _NULL):
+                    if self._inputGrown:
+                        self._shrinkInput(got)
                     return bytes(_plainView[:got]), WANT_READ, False
                 if _PLAIN_SIZE - got >= RECORD:
                     continue
@@ -270,12 +273,13 @@ class Driver:
                         return bytes(_plainView[:got]), DONE, True
                     if self.pendingInput():
                         continue
-                self._shrinkInput(got)
+                if self._inputGrown:
+                    self._shrinkInput(got)
             return bytes(_plainView[:got]) if got else b"", outcome, False
 
     def _shrinkInput(self, got: int) -> None:
         """A burst is over: give back the memory that it took."""
-        if self._inputGrown and got < _GROWN and not self.pendingInput():
+        if got < _GROWN and not self.pendingInput():
             self._replaceInput()
 
     def sessionChanged(self) -> bool:

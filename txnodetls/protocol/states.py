@@ -25,7 +25,13 @@ from typing import Final
 __all__ = ["RECEIVING", "SENDING", "Happening", "Receiving", "Sending"]
 
 
-class Receiving(enum.Enum):
+class _State(enum.Enum):
+    """Members are looked up in the tables by what they are, not by their names: in C."""
+
+    __hash__ = object.__hash__
+
+
+class Receiving(_State):
     """What becomes of bytes that come in."""
 
     HELLO = "collected until they make a ClientHello"
@@ -37,7 +43,7 @@ class Receiving(enum.Enum):
     DEAD = "ignored: the connection has failed or is closed"
 
 
-class Sending(enum.Enum):
+class Sending(_State):
     """What becomes of data to be sent."""
 
     WAITING = "not taken yet: the handshake is not done"
@@ -48,7 +54,7 @@ class Sending(enum.Enum):
     DEAD = "refused: the connection has failed or is closed"
 
 
-class Happening(enum.Enum):
+class Happening(_State):
     """What moves the halves."""
 
     HELLO_READ = "a ClientHello is complete, and there are questions"

@@ -309,7 +309,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             return
         self._pumping = True
         try:
-            self._active()
+            if self._idle is not None:
+                self._idle.touch()
             engine = self._engine
             while engine is not None and (self._reading or not self._secure):
                 event = engine.nextEvent()
@@ -499,7 +500,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         return False
 
     def _encrypt(self, engine: TLSEngine, chunk: Any, callback: Callback) -> bool:
-        self._active()
+        if self._idle is not None:
+            self._idle.touch()
         length = len(chunk)
         if length > self._slice:
             sent = self._encryptSlices(engine, chunk)

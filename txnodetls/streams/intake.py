@@ -58,6 +58,7 @@ class Intake(StreamLife):
         "_readByListener",
         "_readChunks",
         "_readDecoder",
+        "_readEnding",
         "_readFlow",
         "_readLength",
         "_readMark",
@@ -83,6 +84,7 @@ class Intake(StreamLife):
         self._readDecoder: Decoder | None = None
         self._readNeeded = False
         self._readAnnounced = False
+        self._readEnding = False  # the tick that emits 'end' is on its way
         self._readByListener = False  # a 'readable' listener is there, or was a tick ago
         self._readResuming = False
         self._readPipes: tuple[Pipe, ...] = ()

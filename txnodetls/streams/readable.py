@@ -331,9 +331,12 @@ class ReadHalf(Intake):
         if self._readState < END_EMITTED:
             self._readState = ENDED
             self._readSource = DRY
-            self._ticks.nextTick(self._emitEnd)
+            if not self._readEnding:
+                self._readEnding = True
+                self._ticks.nextTick(self._emitEnd)
 
     def _emitEnd(self) -> None:
+        self._readEnding = False
         if (
             self._readState is ENDED  # and nothing was put back since
             and not self._readLength
