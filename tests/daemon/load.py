@@ -107,11 +107,11 @@ class Load:
         self._loop = loop
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, timeout: float = 60) -> None:
-        """Connect all of them; done when each has exchanged something."""
+    def start(self, timeout: float = 60, abreast: int = 40) -> None:
+        """Connect all of them, so many abreast; done when each has exchanged something."""
 
         async def work() -> None:
-            gate = asyncio.Semaphore(40)
+            gate = asyncio.Semaphore(abreast)
 
             async def one(client: Client) -> None:
                 async with gate:

@@ -117,17 +117,20 @@ class Runtime:
         )
         self._sweeper.start()
 
-    def drain(self, seconds: float) -> Deferred[None]:
+    def drain(self, seconds: float | None) -> Deferred[None]:
         """
         Accept no more, and wait for what is open.
 
-        @param seconds: after which it is ended.
+        @param seconds: after which it is ended; None: never.
         @return: fires when nothing is open any more.
         """
         for listener in self._listeners.values():
             listener.stop()
         if self._drained is None:
             self._drained = Deferred()
+            if seconds is None:
+                self._checkDrained()
+                return self._drained
             goodbye = max(0.0, seconds - min(_GOODBYE, seconds / 2))
             cut = max(seconds, goodbye + _GOODBYE / 2) if seconds else _GOODBYE
             call = self._reactor.callLater

@@ -31,6 +31,7 @@ from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
 from txnodetls.daemon.systemd import Notifier
 from txnodetls.daemon.validity import troubles
+from txnodetls.daemon.workers import Workers
 from txnodetls.daemon.written import ConfigError
 from txnodetls.keylog import KeyLogFile
 from txnodetls.twisted.reporting import joined
@@ -71,7 +72,12 @@ class DaemonService(Service):
         self._ports: dict[str, Bound] = {}
         self._keylog: KeyLogFile | None = None
         logs = config.own.get("tls-keylog") is not None
-        self._runtime = Runtime(reactor, self._logKeys if logs else None)
+        self._runtime: Runtime | Workers
+        if config.own.workers:
+            # They have the file each for itself, with the rights that they will have.
+            self._runtime = Workers(reactor, config.own.workers, switches)
+        else:
+            self._runtime = Runtime(reactor, self._logKeys if logs else None)
         self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
         self._signals: dict[int, Any] = {}
         self._daily: Any = None
@@ -152,7 +158,7 @@ class DaemonService(Service):
             raise StartFailure(f"twistd nodetls: {error}") from error
         self._listenForStatus()
         path = self._config.own.get("tls-keylog")
-        if path is not None:
+        if path is not None and not self._config.own.workers:
             try:
                 self._keylog = KeyLogFile(path)
             except OSError as error:
@@ -183,7 +189,8 @@ class DaemonService(Service):
         def gathered(found: Snapshot) -> Snapshot:
             return added([own, found])
 
-        return maybeDeferred(self._runtime.snapshot).addCallback(gathered)
+        asked: Deferred[Any] = maybeDeferred(self._runtime.snapshot)
+        return asked.addCallback(gathered)
 
     def _logKeys(self, line: bytes, socket: Any) -> None:
         if self._keylog is not None:

@@ -375,6 +375,17 @@ _own(
     "Check everything, listen to nothing, and say by the exit status whether it is good.",
 )
 _own(
+    "workers",
+    "NUMBER",
+    Scope.PROCESS,
+    _RUNNING,
+    count,
+    "Serve with so many processes, on ports that are bound once, and one more that looks after "
+    "them. 0: with one process and nobody to look after it.",
+    "0",
+    0,
+)
+_own(
     "connectionLog",
     "text|json|none",
     Scope.PROCESS,

@@ -11,7 +11,7 @@ Source: RFC 5077, RFC 8446 section 4.6.1.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.task import LoopingCall
@@ -33,10 +33,12 @@ class TicketKeys:
     """
     The keys of a process.
 
+    @param changed: called when there is a new one.
     @ivar keys: the older one, if there is one, and the one that tickets are made with.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, changed: Callable[[], object] | None = None) -> None:
+        self._changed = changed
         self.keys: list[bytes] = [os.urandom(TICKET_KEYS_SIZE)]
         self._servers: list[Server] = []
         self._able = True
@@ -71,6 +73,8 @@ class TicketKeys:
         self.keys = [self.keys[-1], os.urandom(TICKET_KEYS_SIZE)]
         for server in self._servers:
             self._tell(lambda server=server: server.rotateTicketKeys(self.keys[-1]))
+        if self._changed is not None:
+            self._changed()
 
     def _give(self, server: Server) -> None:
         def give() -> None:
