@@ -49,10 +49,49 @@ _DESCRIPTION = (
 
 _TAIL: tuple[tuple[str, list[tuple[str, str]]], ...] = (
     (
+        "Signals",
+        [
+            (
+                "SIGHUP",
+                (
+                    "Read everything again. If it is not good, say so and change nothing; if it "
+                    "is, it holds for new connections. Those that are open go on in any case."
+                ),
+            ),
+            (
+                "SIGTERM, SIGINT",
+                (
+                    "Take no more connections, let those that are open go on for drainTimeout, then "
+                    "end them. Once more: end them at once."
+                ),
+            ),
+        ],
+    ),
+    (
         "Exit status",
         [
             ("0", "It has come to its end, or printed this page."),
             ("1", "Something is wrong with an option, and the last line says with which."),
+        ],
+    ),
+    (
+        "Examples",
+        [
+            (
+                (
+                    "twistd -n nodetls --port 443 --interface 0.0.0.0 --certDir certs "
+                    "--proxy unix:/run/app"
+                ),
+                "Terminate TLS, with the certificate for the name that is asked for.",
+            ),
+            (
+                "twistd -n nodetls --port 5432 --originate db.example.com:5433 --ca ca.pem",
+                "Speak TLS for a program that cannot.",
+            ),
+            (
+                "twistd nodetls --config nodetls.toml --test-config && kill -HUP $(cat twistd.pid)",
+                "Go by a changed configuration, if it is good.",
+            ),
         ],
     ),
 )
@@ -78,7 +117,7 @@ def manual(width: int = 80) -> str:
     for title, rows in _TAIL:
         lines.append(title.upper())
         for name, text in rows:
-            lines += [f"  {name}", *_wrapped(text, 10, width)]
+            lines += [*_wrapped(name, 2, width), *_wrapped(text, 10, width)]
         lines.append("")
     return "\n".join(lines)
 
