@@ -2,6 +2,7 @@
 What the supervisor and its workers say to each other: lines of JSON, over pipes of theirs.
 
     supervisor → worker     {"say": "serve", …a configuration…}   {"say": "tickets", "keys": […]}
+                            {"say": "prepare", …the same…}        {"say": "go", "keys": […]}
                             {"say": "drain", "seconds": 10}       {"say": "end"}
                             {"say": "stats"}
     worker → supervisor     {"say": "idle"}  {"say": "serving"}  {"say": "failed", "error": "…"}

@@ -61,8 +61,8 @@ _TAIL: tuple[tuple[str, list[tuple[str, str]]], ...] = (
             (
                 "SIGTERM, SIGINT",
                 (
-                    "Take no more connections, let those that are open go on for drainTimeout, then "
-                    "end them. Once more: end them at once."
+                    "Take no more connections, let those that are open go on for drainTimeout, "
+                    "then end them. Once more: end them at once."
                 ),
             ),
         ],

@@ -40,6 +40,7 @@ class Worker:
         self._keylog: Any = None
         self._lines = Lines()
         self._draining = False
+        self._prepared: Any = None
 
     def receive(self, data: bytes) -> None:
         """The supervisor has said something."""
@@ -50,13 +51,30 @@ class Worker:
         """The supervisor is gone."""
         self._drain(0)
 
-    def _on_serve(self, message: dict[str, Any]) -> None:
-        from txnodetls.daemon.bound import bind
+    def _on_prepare(self, message: dict[str, Any]) -> None:
         from txnodetls.daemon.config import readConfig
-        from txnodetls.daemon.runtime import Runtime
 
         try:
             config = readConfig(message["switches"], filesFrom(message["files"]))
+        except Exception as error:
+            self._report(said("failed", error=str(error)))
+        else:
+            self._prepared = config, message
+
+    def _on_serve(self, message: dict[str, Any]) -> None:
+        self._on_prepare(message)
+        self._on_go(message)
+
+    def _on_go(self, keys: dict[str, Any]) -> None:
+        """Serve what was prepared."""
+        from txnodetls.daemon.bound import bind
+        from txnodetls.daemon.runtime import Runtime
+
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return  # that it could not be prepared is said already
+        config, message = prepared
+        try:
             if self._runtime is None:
                 self._runtime = Runtime(self._reactor, self._keylogOf(message["switches"]))
             ports = {
@@ -67,7 +85,7 @@ class Worker:
         except Exception as error:
             self._report(said("failed", error=str(error)))
             return
-        self._on_tickets(message)
+        self._on_tickets(keys)
         self._report(said("serving"))
 
     def _keylogOf(self, switches: dict[str, str]) -> Any:

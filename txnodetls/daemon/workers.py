@@ -2,7 +2,7 @@
 The supervisor's side of several workers.
 
     ports bound once  →  every worker adopts them; the kernel gives each connection to one
-    one in reserve    →  started, idle; takes the place of a worker that dies, at once
+    one in reserve    →  started, prepared, idle; takes the place of a worker that dies, at once
     configurations    →  checked here, then handed to the workers
     ticket keys       →  made and changed here, the same for all
     metrics           →  asked of all and added up; of those that died, what they said last
@@ -185,7 +185,9 @@ class Workers:
             self._keepSpare()
         else:
             for each in serving:
-                each.say(self._told())
+                each.say(self._told("serve"))
+            if self._spare is not None and self._spare.state is State.IDLE:
+                self._spare.say(self._told("prepare"))
         if not self._poll.running:
             self._poll.start(1.0, now=False)
 
@@ -248,8 +250,7 @@ class Workers:
 
     def ready(self, process: _Process) -> None:
         """One is there, and idle."""
-        if process is not self._spare:
-            process.say(self._told())
+        process.say(self._told("prepare" if process is self._spare else "serve"))
 
     def serving(self, process: _Process) -> None:
         """One serves, or serves something else."""
@@ -298,7 +299,7 @@ class Workers:
             process = self._spawn()
         self._processes.append(process)
         if process.state is State.IDLE:
-            process.say(self._told())
+            process.say(said("go", keys=self._keys()))
 
     def _keepSpare(self) -> None:
         if self._spare is None:
@@ -323,21 +324,24 @@ class Workers:
             for number, (_, port) in enumerate(sorted(self.ports.items()), _FIRST_PORT)
         ]
 
-    def _told(self) -> bytes:
+    def _keys(self) -> list[str]:
+        return [key.hex() for key in self.tickets.keys]
+
+    def _told(self, say: str) -> bytes:
         """The configuration, as a message."""
         assert self._config is not None
         numbers = {place: number for number, place in enumerate(sorted(self.ports), _FIRST_PORT)}
         return said(
-            "serve",
+            say,
             switches=self._switches,
             files=filesTold(self._config.files),
             ports=numbers,
-            keys=[key.hex() for key in self.tickets.keys],
+            keys=self._keys(),
         )
 
     def _newKeys(self) -> None:
         for each in self._processes:
-            each.say(said("tickets", keys=[key.hex() for key in self.tickets.keys]))
+            each.say(said("tickets", keys=self._keys()))
 
     def _retire(self, process: _Process | None) -> None:
         """One is to end, when its last connection does."""
