@@ -80,6 +80,7 @@ class ServerHandler(Handler):
         """A socket over a connection that has come; the time of its handshake is bound."""
         server = self.server
         socket = TLSSocket(below, server._socketOptions, handler=self, reactor=server._reactor)
+        socket.server = server
         socket.on("error", _ignore)
         self.timers[socket] = server._reactor.callLater(
             server._handshakeTimeout / 1000, socket._ticks.turn, self._timedOut, socket

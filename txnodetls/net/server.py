@@ -368,7 +368,7 @@ class Server(EventEmitter):
 
     def _count(self, socket: Socket) -> None:
         """One connection more, until the socket is destroyed."""
-        socket.server = self
+        socket.server = socket._countedBy = self
         self._connections += 1
 
     def _released(self) -> None:

@@ -74,6 +74,7 @@ class Socket(CarriedStream):
 
     __slots__ = (
         "_connecting",
+        "_countedBy",
         "_early",
         "_earlyEnd",
         "_forgetSignal",
@@ -106,6 +107,7 @@ class Socket(CarriedStream):
         self._start()
         self.timeout: float | None = None
         self.server: Any = None
+        self._countedBy: Any = None  # the server that counts it among its connections
         # (noDelay, keepAlive, its delay in seconds): what is done to the carrier, once there is
         # one.
         self._tuning: tuple[bool, bool, int] | None = None
@@ -328,8 +330,8 @@ class Socket(CarriedStream):
         forget, self._forgetSignal = self._forgetSignal, None
         if forget is not None:
             forget()
-        if self.server is not None:
-            self.server._released()
+        if self._countedBy is not None:
+            self._countedBy._released()
         self._whenGone(partial(callback, error))
 
     def _closeArguments(self) -> tuple[Any, ...]:

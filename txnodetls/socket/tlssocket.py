@@ -127,6 +127,8 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         self._initTLS(handler)
         if get("enableTrace"):
             self._trace = toStandardError
+        if get("server") is not None:
+            self.server = get("server")
         if get("pauseOnConnect"):
             self.pause()
         if socket is not None:
