@@ -177,3 +177,7 @@ def test_every_option_of_every_table_is_met(call: str) -> None:
     for name in {*table, *LISTEN}:
         for value in (Contrary(), Vague(), object(), 10**5000, "\ud800", -1, [[]], {"": b""}):
             tried(make, {name: value})
+            tried(make, {name: [value]})
+            for key in ("pem", "passphrase", "buf", "buffer", "aborted"):
+                tried(make, {name: {key: value}})
+                tried(make, {name: [{key: value}]})

@@ -367,5 +367,5 @@ def _checkCompression(options: Options) -> None:
     if len(wanted) > len(_COMPRESSIONS):
         raise invalidArgValue(path, list(wanted), "can specify at most 3 algorithms")
     for index, name in enumerate(wanted):
-        if name not in _COMPRESSIONS:
+        if not isinstance(name, str) or name not in _COMPRESSIONS:
             raise invalidArgValue(f"{path}[{index}]", name, "must be 'zlib', 'brotli', or 'zstd'")
