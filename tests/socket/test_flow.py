@@ -117,6 +117,22 @@ def test_who_ends_and_destroys_in_one_breath_has_not_finished(pki: Pki, version:
     assert [getattr(error, "code", None) for error in ended] == ["ERR_STREAM_DESTROYED"]
 
 
+def test_writes_under_way_fail_with_their_connection(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    client = Told(pair.client)
+    codes: list[str | None] = []
+
+    def written(error: BaseException | None) -> None:
+        codes.append(getattr(error, "code", None))
+
+    pair.client.write(bytes(4 * MiB), written)
+    pair.client.write(b"and more", written)
+    pair.client.destroy(NodeError("no", "NO"))
+    pair.pump()
+    assert sorted(map(str, codes)) == ["ECANCELED", "NO"]
+    assert client.events == ["error", "close"]
+
+
 def test_what_is_told_of_the_handshakes_progress(pki: Pki, version: str) -> None:
     pair = memoryPair(pki, {"maxVersion": version}, pump=False)
     assert pair.client.secureConnecting

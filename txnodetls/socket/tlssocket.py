@@ -522,9 +522,25 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             self._onDrained = callback
             return False
         if OUTBOX.spent > _TURN_SHARE:
-            self._ticks.immediate(callback, None)
+            self._ticks.immediate(self._goOn, callback)
             return False
         return True
+
+    def _goOn(self, callback: Callback) -> None:
+        """It is this connection's turn again, if it has not been destroyed."""
+        if self._engine is not None:
+            callback(None)
+
+    def _interrupted(self) -> BaseException:
+        if not self._secure:
+            return super()._interrupted()
+        return NodeError(
+            "write ECANCELED Canceled because of SSL destruction",
+            "ECANCELED",
+            blame=Blame.LOCAL,
+            phase=Phase.CLOSING,
+            syscall="write",
+        )
 
     def _encryptSlices(self, engine: TLSEngine, chunk: Any) -> int:
         view = memoryview(chunk)

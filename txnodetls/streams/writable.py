@@ -472,6 +472,9 @@ class WriteHalf(ReadHalf):
             self._writeLength -= self._writeHanded
             self._writeHanded = 0
             callbacks, self._writeCallbacks = self._writeCallbacks, None
-            error = self._errored or streamError("ERR_STREAM_DESTROYED", "write")
-            self._callAll(callbacks, error)
+            self._callAll(callbacks, self._interrupted())
         self._settleWaiting()
+
+    def _interrupted(self) -> BaseException:
+        """The error of a write that was under way when the stream was destroyed."""
+        return self._errored or streamError("ERR_STREAM_DESTROYED", "write")
