@@ -532,13 +532,13 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             callback(None)
 
     def _interrupted(self) -> BaseException:
-        if not self._secure:
+        if self._former is None:  # there has not been a connection
             return super()._interrupted()
         return NodeError(
             "write ECANCELED Canceled because of SSL destruction",
             "ECANCELED",
             blame=Blame.LOCAL,
-            phase=Phase.CLOSING,
+            phase=Phase.CLOSING if self._secure else Phase.HANDSHAKING,
             syscall="write",
         )
 
