@@ -152,7 +152,16 @@ FILES_OF_DAEMON = [
 
 @pytest.mark.parametrize(("page", "text"), FILES_OF_DAEMON)
 def test_every_file_for_a_daemon_is_a_good_one(page: str, text: str, directory: Path) -> None:
-    (directory / "nodetls.toml").write_text(text)
+    # What is in the system's directory is in one here.
+    system = directory / "etc"
+    (system / "certs").mkdir(parents=True, exist_ok=True)
+    key, cert, ca = (
+        (directory / name).read_bytes() for name in ("server.key", "server.pem", "client.pem")
+    )
+    files = {"staff.key": key, "staff.pem": cert, "staff-ca.pem": ca, "internal-ca.pem": ca}
+    for name, content in {**files, "certs/all.pem": key + cert}.items():
+        (system / name).write_bytes(content)
+    (directory / "nodetls.toml").write_text(text.replace("/etc/nodetls", str(system)))
     status, told = run("nodetls", "--config", "nodetls.toml", "--test-config", cwd=directory)
     assert status == 0, told
 
