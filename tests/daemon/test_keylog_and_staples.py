@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.running import Twistd, run
 from tests.daemon.test_listeners import PAIR, dial, exchange
+from tests.stapling import Authority, derOf
+from tests.support import Pki, requireTool, runTool
 
 
 def test_secrets_are_logged_where_that_was_asked_for(
@@ -36,8 +40,6 @@ def test_a_full_disk_stops_no_connection(directory: Path, trusting: ssl.SSLConte
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     with Twistd("--logfile=/dev/full", "nodetls", *PAIR[1:], "--path=socket", cwd=directory):
-        import socket
-
         for _ in range(2):
             for _ in range(400):
                 plain = socket.socket(socket.AF_UNIX)
@@ -47,6 +49,20 @@ def test_a_full_disk_stops_no_connection(directory: Path, trusting: ssl.SSLConte
                     break
                 except OSError:
                     plain.close()
-                    __import__("time").sleep(0.025)
+                    time.sleep(0.025)
             with trusting.wrap_socket(plain, server_hostname="localhost") as client:
                 assert exchange(client) == b"a question"
+
+
+def test_staples_out_of_files_are_shown(directory: Path, pki: Pki) -> None:
+    openssl = requireTool("openssl")
+    authority = Authority(pki)
+    cert, key = authority.issue()
+    (directory / "cert.pem").write_bytes(cert + pki.ca)
+    (directory / "key.pem").write_bytes(key)
+    (directory / "staple.der").write_bytes(authority.response(derOf(cert), now=time.time()))
+    with Twistd("nodetls", *PAIR, "--staples=staple.der", cwd=directory) as daemon:
+        address = f"127.0.0.1:{daemon.ports()[0]}"
+        shown = runTool([openssl, "s_client", "-connect", address, "-status"], timeout=20).stdout
+        assert b"OCSP Response Status: successful" in shown
+        assert b"Cert Status: good" in shown

@@ -203,3 +203,14 @@ def test_a_configuration_can_be_tested_without_being_run(directory: Path) -> Non
     assert status == 1
     said = "twistd nodetls: nodetls.toml:2: key: cannot read absent.pem: No such file or directory"
     assert output.splitlines()[-1] == said
+
+
+def test_draining_ends_also_who_has_not_even_said_for_whom_it_comes(directory: Path) -> None:
+    arguments = [*PAIR, "--acceptProxyFrom=127.0.0.1", "--drainTimeout=300"]
+    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
+        with socket.create_connection(("127.0.0.1", daemon.ports()[0]), 20) as plain:
+            plain.sendall(b"PROXY TCP4 ")
+            daemon.signal(signal.SIGTERM)
+            assert daemon.process.wait(20) == -signal.SIGTERM
+            with contextlib.suppress(ConnectionResetError):
+                assert plain.recv(10) == b""

@@ -247,12 +247,17 @@ class Listener:
         record.protocol = Arrival(self._reactor, carrier, seconds, arrived, failed)
 
     def _headerCame(self, carrier: Any, record: Record, header: Header, early: bytes) -> None:
-        self.gate.left(record.address)
         record.protocol = None
         record.peer = header.source or record.peer
         record.local = header.destination or record.local
         server = self._server
-        if server is None or not self._admitted(record):
+        if server is None:
+            record.ends(Reason.DRAINED)
+            carrier.abort()
+            self.ended(record)
+            return
+        self.gate.left(record.address)
+        if not self._admitted(record):
             carrier.abort()
             return
         record.phase = Phase.HANDSHAKE

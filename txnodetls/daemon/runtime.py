@@ -121,20 +121,21 @@ class Runtime:
         """
         Accept no more, and wait for what is open.
 
-        @param seconds: after which it is ended; None: never.
+        @param seconds: after which it is ended; None: never, unless a later call says so.
         @return: fires when nothing is open any more.
         """
         for listener in self._listeners.values():
             listener.stop()
+        first = self._drained is None
         if self._drained is None:
             self._drained = Deferred()
-            if seconds is None:
-                self._checkDrained()
-                return self._drained
+        if seconds is not None and not self._hurry:
             goodbye = max(0.0, seconds - min(_GOODBYE, seconds / 2))
             cut = max(seconds, goodbye + _GOODBYE / 2) if seconds else _GOODBYE
             call = self._reactor.callLater
-            self._hurry = [call(goodbye, self.end), call(cut, self.cut)]
+            over = cut + _GOODBYE
+            self._hurry = [call(goodbye, self.end), call(cut, self.cut), call(over, self._over)]
+        if first:
             self._checkDrained()
         return self._drained
 
@@ -189,7 +190,13 @@ class Runtime:
 
     def _checkDrained(self) -> None:
         drained = self._drained
-        if drained is None or self.records or drained.called:
+        if drained is not None and not self.records:
+            self._over()
+
+    def _over(self) -> None:
+        """Nothing is open any more, or has had its time."""
+        drained = self._drained
+        if drained is None or drained.called:
             return
         self._sweeper.stop()
         self.tickets.stop()

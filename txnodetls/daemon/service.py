@@ -197,6 +197,9 @@ class DaemonService(Service):
             self._keylog(line)
 
     def _take(self, config: Config) -> None:
+        for name in ("workers", "metrics"):
+            if config.own.get(name) != self._config.own.get(name):
+                log.warn("{name} has changed: it is taken at the start only", name=name)
         self._config = config
         for warning in config.warnings:
             log.warn("{warning}", warning=warning)

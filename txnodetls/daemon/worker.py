@@ -115,9 +115,12 @@ class Worker:
 
     def _drain(self, seconds: float | None) -> None:
         """End; None: when the last connection does, whenever that is."""
-        if self._draining:
+        before, self._draining = self._draining, True
+        if before:
+            # It was to end by itself, and is in a hurry now.
+            if self._runtime is not None:
+                self._runtime.drain(seconds)
             return
-        self._draining = True
         if self._runtime is None:
             self._reactor.stop()
             return
