@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import trustme
 from OpenSSL import SSL
@@ -39,7 +40,16 @@ class Socket:
 
     def _resume(self, answer: Answer) -> None:
         assert not self.destroyed
-        self.answers.append(answer)
+        if answer.askStaple is None:
+            self.answers.append(answer)
+            return
+        # The handshake comes to the certificate.
+        self._resumed = attrs.evolve(answer, askStaple=None)
+        answer.askStaple()
+
+    def _supplyStaple(self, staple: bytes | None) -> None:
+        assert not self.destroyed
+        self.answers.append(attrs.evolve(self._resumed, staple=staple))
 
 
 @pytest.fixture

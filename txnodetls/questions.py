@@ -5,8 +5,9 @@ The bytes are held while this goes on (see C{protocol/engine.py}).  The order
 is that of what depends on what: as in Node first the session that the client
 wants to resume (C{'resumeSession'}); then which context serves this name
 (C{SNICallback}, or the list of C{addContext}); then, of what that context
-says, the session of a store, which protocol (C{ALPNCallback}) and, for its certificate, which OCSP
-staple.  When all is answered the handshake goes on.
+says, the session of a store and which protocol (C{ALPNCallback}).  Then the handshake goes on, and
+if it comes to a certificate (where a session is resumed it does not), it waits for the OCSP staple
+of that certificate.
 
 A context that was chosen by its name replaces the server's certificates,
 trust, revocation lists, ciphers, signature algorithms and DH parameters, and,
@@ -85,6 +86,9 @@ class Asked(Protocol):
 
     def _resume(self, answer: Answer) -> None:
         """Go on with the handshake."""
+
+    def _supplyStaple(self, staple: bytes | None) -> None:
+        """Go on with the handshake, which has come to the certificate."""
 
 
 class HelloQuestions:
@@ -220,22 +224,23 @@ class HelloQuestions:
         pair = None
         if hook is not None and self._hello.statusRequest:
             pair = _certificateAndIssuer(self._socket._context)
-        if hook is None or pair is None:
-            self._finish()
-            return
-        self._waitsFor = "OCSPRequest"
-        ask(hook, pair, self._stapleAnswered)
+        if hook is not None and pair is not None:
+
+            def wanted() -> None:
+                self._waitsFor = "OCSPRequest"
+                ask(hook, pair, self._stapleAnswered)
+
+            self._answer = attrs.evolve(self._answer, askStaple=wanted)
+        self._finish()
 
     def _stapleAnswered(self, error: BaseException | None, staple: Any) -> None:
         if not self._expected("OCSPRequest"):
             return
         if error is not None:
             self._socket.destroy(error)
-        elif staple is None:
-            self._finish()
-        elif isinstance(staple, (bytes, bytearray, memoryview)):
-            self._answer = attrs.evolve(self._answer, staple=bytes(staple))
-            self._finish()
+        elif staple is None or isinstance(staple, (bytes, bytearray, memoryview)):
+            self._waitsFor = None
+            self._socket._supplyStaple(None if staple is None else bytes(staple))
         else:
             self._socket.destroy(
                 _refusal("OCSP response must be a string or a buffer", "ERR_INVALID_ARG_TYPE")

@@ -37,7 +37,6 @@ from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
-from txnodetls.protocol.states import Receiving
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.renegotiation import handshakeTimedOut
@@ -194,7 +193,7 @@ class ServerHandler(Handler):
     def _timedOut(self, socket: TLSSocket) -> None:
         engine = socket._engine
         # The peer is not late while the application has not answered.
-        asking = engine is not None and engine.receiving is Receiving.ASKING
+        asking = engine is not None and engine.asking
         socket.destroy(handshakeTimedOut(Blame.LOCAL if asking else Blame.PEER))
 
 

@@ -330,3 +330,50 @@ def test_the_absence_of_a_staple_is_told_too(pki: Pki, version: str) -> None:
     told = [e.staple for e in again.client.events if isinstance(e, events.StapleReceived)]
     # Of a resumed connection of TLS 1.2 nothing is told, as in Node.
     assert told == ([] if version == "TLSv1.2" else [None])
+
+
+def staplePair(pki: Pki, version: str, **client: Any) -> tuple[Pair, list[str]]:
+    """A server whose application will be asked for a staple; what it was asked."""
+    context = serverContext(pki, version)
+    pair = Pair(
+        pki,
+        version,
+        server={"context": context, "askAboutHello": True},
+        client={"requestStaple": True, **client},
+    )
+    asked: list[str] = []
+    pair.shake()
+    pair.server.engine.resume(Answer(askStaple=lambda: asked.append("staple")))
+    pair.shake()
+    return pair, asked
+
+
+def test_a_staple_is_waited_for_when_a_certificate_is_sent(pki: Pki, version: str) -> None:
+    pair, asked = staplePair(pki, version)
+    wanted = pair.server.one(events.StapleWanted)
+    assert asked == []
+    wanted.ask()
+    assert asked == ["staple"]
+    assert pair.server.engine.asking
+    pair.server.engine.supplyStaple(STAPLE)
+    pair.shake()
+    assert not pair.server.engine.asking
+    assert pair.client.one(events.StapleReceived).staple == STAPLE
+    # A second answer comes too late.
+    pair.server.engine.supplyStaple(None)
+    pair.exchange()
+
+
+def test_there_may_be_none(pki: Pki, version: str) -> None:
+    pair, _ = staplePair(pki, version)
+    pair.server.engine.supplyStaple(None)
+    pair.shake()
+    assert pair.client.one(events.StapleReceived).staple is None
+
+
+def test_a_staple_that_comes_after_the_end_is_nothing(pki: Pki, version: str) -> None:
+    pair, _ = staplePair(pki, version)
+    pair.server.engine.receiveEnd()
+    assert not pair.server.engine.asking
+    pair.server.engine.supplyStaple(STAPLE)
+    assert pair.server.engine.dataToSend() == b""

@@ -30,6 +30,7 @@ __all__ = [
     "ask",
     "enable",
     "register",
+    "suspendForCertificate",
     "trace",
     "tracedDriver",
     "unregister",
@@ -64,6 +65,9 @@ class Hooked(Protocol):
 
         A client: the server's flight is complete, with a staple or without; True.
         """
+
+    def hookCertificate(self) -> bool:
+        """A server that is watched for it is about to send a certificate; may it go on?"""
 
     def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
         """Identity and key, or None."""
@@ -127,6 +131,16 @@ def watchHandshakes(driver: Driver, connection: Hooked) -> None:
     driver.watchHandshakes(_handshakes)
 
 
+def suspendForCertificate(driver: Driver, connection: Hooked) -> None:
+    """
+    Ask a server's connection before it sends a certificate, which it does not where it resumes.
+
+    While C{hookCertificate} says no the handshake stands still; each call asks again.
+    """
+    register(driver, connection)
+    lib.SSL_set_cert_cb(driver.ssl, _certificate, ffi.NULL)
+
+
 def ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
     """
     Ask the connection of an C{SSL*}; never raises.
@@ -187,6 +201,11 @@ def _status(ssl: Any, _arg: Any) -> int:
         lib.OPENSSL_free(buffer)
         return int(lib.SSL_TLSEXT_ERR_NOACK)
     return int(lib.SSL_TLSEXT_ERR_OK)
+
+
+@ffi.callback("int (*)(SSL *, void *)", error=0)
+def _certificate(ssl: Any, _arg: Any) -> int:
+    return 1 if ask(ssl, True, "hookCertificate") else -1
 
 
 @ffi.callback(

@@ -29,6 +29,7 @@ What OpenSSL may do here, and what follows:
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -128,6 +129,8 @@ class Answer:
     @ivar protocol: the one protocol to agree on, whatever C{alpn} says; empty
         to refuse all that are offered.
     @ivar staple: the OCSP staple to send.
+    @ivar askStaple: what L{events.StapleWanted} is to carry, if a certificate is sent (and no
+        session resumed); then the handshake waits for C{supplyStaple()}.
     @ivar session: a serialised session that may be resumed; it has to be of
         one's own making.
     """
@@ -138,11 +141,21 @@ class Answer:
     alpn: bytes | None = None
     protocol: bytes | None = None
     staple: bytes | None = None
+    askStaple: Callable[[], object] | None = None
     session: bytes | None = None
 
 
 _NO_ANSWER: Final = Answer()
 _BEFORE_OPEN: Final = (Receiving.HELLO, Receiving.ASKING, Receiving.HANDSHAKE)
+
+
+class _Staple(enum.Enum):
+    """How far the question for a staple is."""
+
+    NOT_ASKED = "nobody has asked for one"
+    WANTED = "it will be asked for if a certificate is sent"
+    ASKED = "the handshake stands still until it is there"
+    SUPPLIED = "it is there, or there is none"
 
 
 class TLSEngine:
@@ -168,6 +181,7 @@ class TLSEngine:
         "_psk",
         "_settings",
         "_shown",
+        "_staple",
         "_stored",
         "_tracer",
         "_unkept",
@@ -185,6 +199,7 @@ class TLSEngine:
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
         self._unread = False
+        self._staple = _Staple.NOT_ASKED
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
         self._unkept = 0
@@ -282,6 +297,8 @@ class TLSEngine:
                 self.driver.feed(data)
             if receiving is Receiving.OPEN:
                 self._unread = True
+            elif self._staple is _Staple.ASKED:
+                self._boundHeld(self.driver.pendingInput())
             else:
                 self._handshake()
         elif receiving is Receiving.HELLO or receiving is Receiving.ASKING:
@@ -303,7 +320,10 @@ class TLSEngine:
             if reading is Reading.NOT_TLS:
                 self._release()
                 return
-        if len(parser.held) > MAX_HELD:
+        self._boundHeld(len(parser.held))
+
+    def _boundHeld(self, size: int) -> None:
+        if size > MAX_HELD:
             self._die(
                 NodeError(
                     "the peer sent too much before its ClientHello was answered",
@@ -465,7 +485,28 @@ class TLSEngine:
             hooks.enable(driver.connection.get_context(), name)
         if names:
             hooks.register(driver, self)
+        if answer.askStaple is not None:
+            self._staple = _Staple.WANTED
+            hooks.suspendForCertificate(driver, self)
         self._release()
+
+    def supplyStaple(self, staple: bytes | None) -> None:
+        """
+        Go on behind L{events.StapleWanted}, with the staple to send or without one.
+
+        Does nothing if none is waited for: it may come late.
+        """
+        if self._staple is _Staple.ASKED and self.receiving is Receiving.HANDSHAKE:
+            self._staple = _Staple.SUPPLIED
+            self._answer = attrs.evolve(self._answer, staple=staple)
+            self._handshake()
+
+    @property
+    def asking(self) -> bool:
+        """Whether the handshake waits for an answer of the application."""
+        return self.receiving is Receiving.ASKING or (
+            self._staple is _Staple.ASKED and self.receiving is Receiving.HANDSHAKE
+        )
 
     def fail(self, error: NodeError) -> None:
         """Give up while a ClientHello is held.  Too late, it does nothing."""
@@ -722,6 +763,13 @@ class TLSEngine:
         self._events.append(events.StapleReceived(queries.staple(self.driver)))
         return True
 
+    def hookCertificate(self) -> bool:
+        ask = self._answer.askStaple
+        if self._staple is _Staple.WANTED and ask is not None:
+            self._staple = _Staple.ASKED
+            self._events.append(events.StapleWanted(ask))
+        return self._staple is not _Staple.ASKED
+
     def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
         answer = self._settings.pskClient(hint) if self._settings.pskClient else None
         self.pskSupplied = answer is not None
@@ -775,7 +823,9 @@ def _hooksFor(settings: EngineSettings, answer: Answer = _NO_ANSWER) -> list[str
     wanted = {
         "alpn": settings.isServer and bool(supported or answer.protocol is not None),
         "keylog": settings.keylog,
-        "status": settings.requestStaple or answer.staple is not None,
+        "status": settings.requestStaple
+        or answer.staple is not None
+        or answer.askStaple is not None,
         "pskClient": settings.pskClient is not None,
         "pskServer": settings.pskServer is not None,
     }

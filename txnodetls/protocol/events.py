@@ -7,6 +7,8 @@ frequent event, and needs no name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from txnodetls.protocol.clienthello import ClientHello
@@ -22,6 +24,7 @@ __all__ = [
     "SessionIssued",
     "SessionMade",
     "StapleReceived",
+    "StapleWanted",
     "Truncated",
 ]
 
@@ -105,6 +108,17 @@ class KeyLogged(Event):
     """
 
     line: bytes
+
+
+@attrs.frozen
+class StapleWanted(Event):
+    """
+    The handshake waits for C{supplyStaple()}: a certificate will be sent, and a staple was asked for.
+
+    @ivar ask: what C{Answer.askStaple} was.
+    """
+
+    ask: Callable[[], object]
 
 
 @attrs.frozen

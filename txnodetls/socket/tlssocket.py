@@ -336,6 +336,9 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
     def _onHello(self, event: events.ClientHelloReceived) -> None:
         self._handler.helloReceived(self, event)
 
+    def _onStapleWanted(self, event: events.StapleWanted) -> None:
+        event.ask()
+
     def _onCompleted(self, event: events.HandshakeCompleted) -> None:
         engine = self._engine
         assert engine is not None
@@ -456,6 +459,16 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
 
     def _resumed(self, engine: TLSEngine, answer: Answer) -> None:
         engine.resume(answer)
+        self._pump()
+
+    def _supplyStaple(self, staple: bytes | None) -> None:
+        """The question for a staple is answered."""
+        engine = self._engine
+        if engine is not None:
+            self._ticks.turn(self._stapleSupplied, engine, staple)
+
+    def _stapleSupplied(self, engine: TLSEngine, staple: bytes | None) -> None:
+        engine.supplyStaple(staple)
         self._pump()
 
     # -- the stream's hooks (see txnodetls.streams.duplex)
@@ -636,6 +649,7 @@ def _reactorOf(below: Any) -> Any:
 
 _ON_EVENT: Final[dict[type[events.Event], Callable[[TLSSocket, Any], None]]] = {
     events.ClientHelloReceived: TLSSocket._onHello,
+    events.StapleWanted: TLSSocket._onStapleWanted,
     events.HandshakeCompleted: TLSSocket._onCompleted,
     events.HandshakeBegun: TLSSocket._onBegunAnew,
     events.SessionIssued: TLSSocket._onSession,
