@@ -113,7 +113,7 @@ class KeyLogged(Event):
 @attrs.frozen
 class StapleWanted(Event):
     """
-    The handshake waits for C{supplyStaple()}: a certificate will be sent, and a staple was asked for.
+    The handshake waits for C{supplyStaple()}: a certificate is sent, and a staple was asked for.
 
     @ivar ask: what C{Answer.askStaple} was.
     """
