@@ -366,6 +366,20 @@ def test_who_waits_for_the_last_bytes_is_called_when_they_have_gone(how: str) ->
     assert called[2:] == ["late"]
 
 
+def test_a_transport_that_is_lost_at_once_when_it_is_cut_off_is_lost_once() -> None:
+    clock = task.Clock()
+    transport = StringTransport()
+    carrier, owner = over(transport, clock)
+    transport.abortConnection = lambda: carrier.connectionLost(Failure(ConnectionDone()))  # type: ignore[method-assign]
+    called: list[bool] = []
+    carrier.write(b"last")
+    carrier.abort()
+    carrier.afterParting(lambda: called.append(True))
+    clock.advance(60)
+    assert called == [True]
+    assert owner.events == ["closed"]
+
+
 def test_the_limit_ends_with_the_connection() -> None:
     clock = task.Clock()
     carrier, _ = over(StringTransport(), clock)

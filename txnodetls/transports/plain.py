@@ -167,7 +167,7 @@ class TransportCarrier(Carrier):
 
     def connectionLost(self, reason: Failure) -> None:
         """The transport is gone."""
-        if self._timer is not None:
+        if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self.ticks.turn(self._lost, reason)
         self.ticks.turn(self._part)
