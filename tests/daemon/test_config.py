@@ -142,6 +142,8 @@ def test_the_result_does_not_change() -> None:
         ({"path": "socket", "port": "1"}, "--port: has no meaning together with path"),
         ({"pskCallback": "x"}, "--pskCallback: is a callback"),
         ({"prot": "1"}, "--prot: unknown; did you mean port?"),
+        ({"minVersion": "TLSv1.3", "maxVersion": "TLSv1.2"}, "--maxVersion: leaves no version"),
+        ({"maxVersion": "TLSv1.1"}, "--maxVersion: leaves no version"),
         ({"handshakeTimeout": "soon"}, "--handshakeTimeout: 'soon' is not a number"),
     ],
 )
@@ -296,6 +298,11 @@ def test_nodes_switches_for_versions(
 ) -> None:
     options = only(dict.fromkeys(switches, "yes")).options
     assert (options.get("minVersion"), options.get("maxVersion")) == (minimum, maximum)
+
+
+def test_nodes_switches_have_to_leave_a_version() -> None:
+    with pytest.raises(ConfigError, match=r"^--tls-min-v1\.3: cannot be together with"):
+        only({"tls-min-v1.3": "yes", "tls-max-v1.2": "yes"})
 
 
 def test_nodes_switches_stand_back_behind_options() -> None:

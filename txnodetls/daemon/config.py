@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from txnodetls.constants import SSL_OP_NO_RENEGOTIATION
+from txnodetls.constants import PROTOCOL_VERSIONS, SSL_OP_NO_RENEGOTIATION, defaults
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.daemon.certdir import Pair, grouped, readDirectory
 from txnodetls.daemon.files import Files
@@ -47,7 +47,7 @@ from txnodetls.daemon.settings import (
 from txnodetls.daemon.sharing import addSharing
 from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
-from txnodetls.daemon.written import Level, levelOfSwitches, readFile
+from txnodetls.daemon.written import ConfigError, Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
 from txnodetls.options import (
     CONNECT,
@@ -353,6 +353,8 @@ def _versions(own: Options) -> dict[str, str]:
     What Node's switches say about versions and ciphers: options, where others do not give them.
 
     The lowest minimum and the highest maximum win, as in Node.
+
+    @raise ConfigError: they leave no version.
     """
     found = {}
     given = [name for name in NODE_SWITCHES if own.get(name)]
@@ -363,6 +365,10 @@ def _versions(own: Options) -> dict[str, str]:
         found["minVersion"] = names[min(lowest)]
     if highest:
         found["maxVersion"] = names[max(highest)]
+    if found.get("minVersion") == "TLSv1.3" and found.get("maxVersion") == "TLSv1.2":
+        raise ConfigError(
+            "--tls-min-v1.3", "cannot be together with --tls-max-v1.2", "tls-min-v1.3"
+        )
     for name in ("tls-cipher-list", "tls-default-ciphers"):
         if own.get(name) is not None:
             found["ciphers"] = own[name]
@@ -396,6 +402,7 @@ def _listener(
     credentials = options.keys() & {"key", "pfx"}
     throwaway = None
     _fillIn(options, process)
+    _checkVersions(level, options)
     _demand(level, options)
     if groups and not credentials and not own.strictSNI:
         _useFirst(groups, options)
@@ -693,6 +700,16 @@ def _fillIn(options: dict[str, Any], process: Options) -> None:
     for name, value in _versions(process).items():
         if name == "ciphers" or "secureProtocol" not in options:
             options.setdefault(name, value)
+
+
+def _checkVersions(level: Level, options: Mapping[str, Any]) -> None:
+    """There is a version that can be spoken."""
+    lowest = PROTOCOL_VERSIONS.get(options.get("minVersion", defaults.DEFAULT_MIN_VERSION))
+    highest = PROTOCOL_VERSIONS.get(options.get("maxVersion", defaults.DEFAULT_MAX_VERSION))
+    # A word that is no version is told where the context is made.
+    if lowest is not None and highest is not None and lowest > highest:
+        name = "maxVersion" if "maxVersion" in level.values else "minVersion"
+        raise level.error(name, "leaves no version: the lowest is above the highest")
 
 
 def _throwaway(options: dict[str, Any], interface: str | None, files: Files) -> bytes:
