@@ -151,7 +151,7 @@ def test_what_is_wrong_is_said_in_one_line_that_names_the_switch(
     switches: dict[str, str], line: str, files: Path
 ) -> None:
     given = {
-        name: str(files / text) if "." in text or text in ("absent", "wrong") else text
+        name: str(files / text) if text.endswith(".pem") or text in ("absent", "wrong") else text
         for name, text in switches.items()
     }
     with pytest.raises(ConfigError, match=rf"^{line}") as caught:
