@@ -445,6 +445,33 @@ def test_closed_it_asks_nobody_any_more(bench: Bench, authority: Authority, leaf
     assert bench.respond(other, authority.der) is None
 
 
+def test_closed_between_two_responders_it_does_not_ask_the_second(
+    bench: Bench, authority: Authority
+) -> None:
+    leaf = derOf(authority.issue(URL, "http://other.example.test/")[0])
+    told = bench.told(leaf, authority.der)
+    (asking,) = bench.questions.open
+    # As a connection that is closed tells it.
+    asking._canceller = lambda deferred: deferred.errback(Unanswered("closed"))
+    bench.responder.close()
+    assert told == [None]
+    assert bench.questions.urls == [URL]
+    assert bench.clock.getDelayedCalls() == []
+
+
+def test_when_the_one_that_is_known_has_lapsed_an_older_one_that_holds_is_better(
+    bench: Bench, authority: Authority, leaf: bytes
+) -> None:
+    bench.told(leaf, authority.der)
+    bench.questions.answer(authority.response(leaf, since=-100, until=40))
+    bench.clock.advance(29)
+    bench.clock.advance(12)
+    data = authority.response(leaf, since=-200, until=2000)
+    while bench.questions.open:
+        bench.questions.answer(data)
+    assert bench.respond(leaf, authority.der) == data
+
+
 def test_an_error_of_our_own_costs_the_staple_and_is_logged(
     bench: Bench, authority: Authority, leaf: bytes, loggedErrors: Any
 ) -> None:

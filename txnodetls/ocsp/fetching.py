@@ -243,8 +243,7 @@ class FetchingOCSPResponder:
             self._log.failure("Asking an OCSP responder failed")
             failure = error
         entry.fetching = None
-        if self._entries.get((entry.certificate, entry.issuer)) is not entry:
-            # It was forgotten meanwhile.
+        if not self._knows(entry):
             return
         if staple is not None:
             self._got(entry, staple)
@@ -273,14 +272,21 @@ class FetchingOCSPResponder:
                 raise
             except (Unanswered, UnusableStaple) as error:
                 reasons.append(f"{url}: {error}")
+                if not self._knows(entry):
+                    break
             else:
                 return staple
         raise UnusableStaple("; ".join(reasons))
 
+    def _knows(self, entry: _Entry) -> bool:
+        """Whether it was not forgotten meanwhile."""
+        return self._entries.get((entry.certificate, entry.issuer)) is entry
+
     def _got(self, entry: _Entry, staple: Staple) -> None:
         known = entry.staple
         # Behind one name there may be several responders, and one of them behind the times.
-        if known is None or staple.thisUpdate >= known.thisUpdate:
+        lapsed = entry.current(self._now()) is None
+        if known is None or lapsed or staple.thisUpdate >= known.thisUpdate:
             entry.staple = known = staple
         if entry.failures:
             self._log.info("The OCSP responder of {urls} answers again", urls=entry.urls[0])

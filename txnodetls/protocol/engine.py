@@ -17,9 +17,11 @@ What OpenSSL may do here, and what follows:
 - Events are pulled.  Whoever rejects a certificate at L{HandshakeCompleted}
   stops pulling, and never sees a byte that came behind it.
 - A server that has questions about the ClientHello (which context, which
-  session, which staple) holds all bytes back until they are answered; OpenSSL
+  session, which protocol) holds all bytes back until they are answered; OpenSSL
   has seen nothing until then, so an answer may change everything.  Without
-  questions nothing is held and nothing is parsed.
+  questions nothing is held and nothing is parsed.  Whether there will be a
+  certificate, and so a staple to ask for, only OpenSSL can tell: then the
+  handshake itself stands still, at its callback for certificates.
 - When a call fails, OpenSSL has put the alert into the output.  The order is:
   events from before, then L{Failed} once, and then nothing.
 - The callbacks that OpenSSL makes in the middle of a call (ALPN, PSK, key log,
