@@ -140,6 +140,14 @@ class TestSetDefaultCACertificates:
         setDefaultCACertificates([])
         assert getCACertificates("default") == ()
 
+    def test_certificates_with_trust_settings_are_passed_over(self, pki: Pki) -> None:
+        """As in Node, which takes them in C{ca} alone."""
+        labelled = pki.ca.replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE")
+        setDefaultCACertificates([labelled, pki.ca])
+        assert len(getCACertificates("default")) == 1
+        with pytest.raises(NodeError):
+            setDefaultCACertificates([labelled])
+
     @pytest.mark.parametrize(
         ("certs", "code"),
         [

@@ -206,7 +206,8 @@ def bundles(value: object, passphrase: object) -> tuple[Bundle, ...]:
 def _bundle(value: object, passphrase: object) -> Bundle:
     if not isinstance(value, (str, bytes, bytearray, memoryview)):
         raise operationFailed("Unable to load PFX certificate")
-    data = value.encode("latin-1", "replace") if isinstance(value, str) else bytes(value)
+    # (A PFX is no text: what is given as one is of no more use than in Node.)
+    data = utf8(value) if isinstance(value, str) else bytes(value)
     if passphrase is not None and not isinstance(passphrase, (str, bytes, bytearray, memoryview)):
         raise NodeTypeError(
             "Pass phrase must be a buffer",

@@ -125,6 +125,11 @@ def readable(text: bytes) -> list[PEMBlock]:
     return found
 
 
+def _plain(text: bytes) -> list[PEMBlock]:
+    """The same for the default roots, for which Node passes over C{TRUSTED CERTIFICATE}."""
+    return [block for block in readable(text) if block.label != TRUSTED_LABEL]
+
+
 def _looksRight(certificate: bytes) -> bool:
     """Whether it has a certificate's outermost form: contents, algorithm, signature."""
     try:
@@ -156,7 +161,7 @@ def _extra() -> tuple[PEMBlock, ...]:
         return ()
     try:
         with open(path, "rb") as file:
-            found = readable(file.read())
+            found = _plain(file.read())
     except OSError as error:
         _log.warn(
             "Ignoring extra certs from {path}, load failed: {error}",
@@ -258,7 +263,7 @@ def setDefaultCACertificates(certs: object = None) -> None:
             texts.append(bytes(item))
         else:
             raise invalidArgType(f"certs[{index}]", _CERTIFICATE, item)
-    found = {block.der: block for text in texts for block in readable(text)}
+    found = {block.der: block for text in texts for block in _plain(text)}
     if texts and not found:
         raise operationFailed("No valid certificates found in the provided array")
     _Defaults.trust = Trust(found.values())
