@@ -9,7 +9,8 @@ import trustme
 
 import txnodetls as tls
 from tests.loopback import Loopback, Received, sessionFor, toLoopback, until
-from tests.support import Pki
+from tests.support import Pki, happened
+from txnodetls import NodeError
 
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 
@@ -78,3 +79,60 @@ async def test_the_applications_own_check_is_not_asked_about_a_resumed_session(
         assert client.isSessionReused()
         assert client.authorized
         assert asked == ["localhost"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_session_is_not_offered_by_whoever_trusts_others_than_when_it_was_made(
+    pki: Pki, version: str
+) -> None:
+    other = trustme.CA().cert_pem.bytes()
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(maxVersion=version)
+
+        async def visit(**options: Any) -> tuple[bool, bool, list[str | None], list[bytes]]:
+            sessions: list[bytes] = []
+            socket = loopback.dial(server, **options)
+            socket.on("session", sessions.append)
+            closed = Received(socket)
+            secure = happened(socket, "secureConnect")
+            try:
+                await secure
+            except NodeError:
+                await closed
+                return False, socket.authorized, closed.errors, sessions
+            reused, authorized = bool(socket.isSessionReused()), socket.authorized
+            await until(lambda: reused or sessions)
+            socket.end()
+            await closed
+            return reused, authorized, closed.errors, sessions
+
+        session = (await visit())[3][-1]
+        assert (await visit(session=session))[:3] == (True, True, [])
+        assert (await visit(session=session, ca=other))[2] == ["UNABLE_TO_VERIFY_LEAF_SIGNATURE"]
+        seen = await visit(session=session, ca=other, rejectUnauthorized=False)
+        assert seen[:3] == (False, False, [])
+        # Nor is what was made without trust offered by those who have some.
+        seen = await visit(session=seen[3][-1])
+        assert seen[:3] == (False, True, [])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_session_id_context_of_a_clients_own_says_where_its_sessions_may_go(
+    pki: Pki, version: str
+) -> None:
+    async with Loopback(pki) as loopback:
+        server = await loopback.serve(maxVersion=version)
+        sessions: list[bytes] = []
+        first = loopback.dial(server, sessionIdContext="mine")
+        first.on("session", sessions.append)
+        closed = Received(first)
+        await until(lambda: sessions)
+        first.end()
+        await closed
+        for context, reused in (("mine", True), ("yours", False)):
+            again = loopback.dial(server, session=sessions[-1], sessionIdContext=context)
+            closed = Received(again)
+            await until(lambda socket=again: socket.authorized)
+            assert again.isSessionReused() is reused
+            again.end()
+            await closed

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from txnodetls.answers import refuseAsynchronous
 from txnodetls.constants import DEFAULT_MIN_DH_SIZE
-from txnodetls.context import makeContext
+from txnodetls.context import clientsBinding, makeContext
 from txnodetls.errors import (
     Blame,
     NodeDeprecationWarning,
@@ -69,6 +69,7 @@ class ClientHandler(Handler):
                 servername=socket._servernameToSend,
                 alpn=options.ALPNProtocols or b"",
                 session=self._session(socket),
+                sessionIdContext=clientsBinding(self._context, callback is not None),
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),

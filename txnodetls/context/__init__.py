@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from txnodetls.context.building import SecurityWarning
 from txnodetls.context.factory import (
+    clientsBinding,
     contextFrom,
     createSecureContext,
     defaultSessionIdContext,
@@ -22,6 +23,7 @@ from txnodetls.context.secure import SecureContext
 __all__ = [
     "SecureContext",
     "SecurityWarning",
+    "clientsBinding",
     "contextFrom",
     "createSecureContext",
     "defaultSessionIdContext",

@@ -29,6 +29,7 @@ from txnodetls.options import CONNECT, CONTEXT, SERVER, Options, readOptions
 from txnodetls.pki import trust
 
 __all__ = [
+    "clientsBinding",
     "contextFrom",
     "createSecureContext",
     "defaultSessionIdContext",
@@ -111,6 +112,21 @@ def defaultSessionIdContext(
     digest.update(bytes((requestCert, rejectUnauthorized)))
     digest.update(context.trustDigest)
     return digest.hexdigest()[:SESSION_ID_CONTEXT_MAX].encode("ascii")
+
+
+def clientsBinding(context: ISecureContext, usesPsk: bool) -> bytes:
+    """
+    What a client binds its sessions to: the session id context of the options, else its trust.
+
+    OpenSSL keeps no chain in a session, so whether a certificate that was verified then would be
+    verified now cannot be found out when it is resumed.
+
+    @param usesPsk: whether the client has a pskCallback.  Then it is nothing: to OpenSSL a
+        pre-shared key is a session without such a context, and would be refused under another.
+    """
+    if context.sessionIdContext or usesPsk:
+        return bytes(context.sessionIdContext)
+    return hashlib.sha256(context.trustDigest).digest()
 
 
 def getCiphers() -> list[str]:

@@ -30,6 +30,7 @@ __all__ = [
     "protocol",
     "servername",
     "session",
+    "sessionIdContextOf",
     "sessionIdOf",
     "sessionReused",
     "staple",
@@ -176,18 +177,21 @@ def _finished(function: Any, driver: Driver) -> bytes | None:
 def session(driver: Driver) -> bytes | None:
     """The session, serialised (DER of OpenSSL's SSL_SESSION), or None."""
     current = lib.SSL_get1_session(driver.ssl)
-    if current == ffi.NULL:
-        return None
+    return None if current == ffi.NULL else _serialised(current)
+
+
+def _serialised(session: Any) -> bytes | None:
+    """DER of an C{SSL_SESSION*}, which is freed."""
     try:
-        length = lib.i2d_SSL_SESSION(current, ffi.NULL)
+        length = lib.i2d_SSL_SESSION(session, ffi.NULL)
         if length <= 0:
             lib.ERR_clear_error()
             return None
         buffer = ffi.new("unsigned char[]", length)
-        lib.i2d_SSL_SESSION(current, ffi.new("unsigned char **", buffer))
+        lib.i2d_SSL_SESSION(session, ffi.new("unsigned char **", buffer))
         return bytes(ffi.buffer(buffer, length))
     finally:
-        lib.SSL_SESSION_free(current)
+        lib.SSL_SESSION_free(session)
 
 
 def sessionReused(driver: Driver) -> bool:
@@ -208,6 +212,20 @@ def sessionIdOf(serialised: bytes) -> bytes | None:
     for _index in range(3):
         _, _, offset = _element(body, offset)
     return _element(body, offset)[1]
+
+
+def sessionIdContextOf(serialised: bytes) -> bytes | None:
+    """The session id context of what may be a serialised session; None if it is not one."""
+    data = ffi.new("unsigned char[]", serialised)
+    position = ffi.new("const unsigned char **", data)
+    lib.ERR_clear_error()
+    session = lib.d2i_SSL_SESSION(ffi.NULL, position, len(serialised))
+    lib.ERR_clear_error()
+    canonical = None if session == ffi.NULL else _serialised(session)
+    if canonical is None:
+        return None
+    field = _sessionField(canonical, 4)
+    return b"" if field is None else _element(field, 0)[1]
 
 
 def _sessionField(serialised: bytes, number: int) -> bytes | None:

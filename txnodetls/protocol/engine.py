@@ -95,9 +95,10 @@ class EngineSettings:
     @ivar npn: what to list (servers) or to know (clients), length-prefixed, where there is no
         ALPN (TLS 1.2 and older).
     @ivar trace: takes a trace of all messages, as text to read.
-    @ivar sessionIdContext: what a server's sessions are bound to, if the
+    @ivar sessionIdContext: what sessions are bound to.  A server's, if the
         context does not say it; without any, OpenSSL refuses to resume where
-        client certificates are asked for.
+        client certificates are asked for.  A client offers no session that is
+        bound to anything else.
     """
 
     isServer: bool
@@ -257,8 +258,9 @@ class TLSEngine:
             driver.setALPN(settings.alpn)
         if settings.requestStaple:
             driver.requestStaple()
-        if settings.session:
-            driver.setSession(settings.session)
+        session = settings.session
+        if session and queries.sessionIdContextOf(session) == settings.sessionIdContext:
+            driver.setSession(session)
 
     def trace(self, write: Callable[[str], object]) -> None:
         """

@@ -4,11 +4,12 @@ A client's sessions, and the name that each was made for.
 Whoever resumes a session is spared the certificate.  So a session must not be
 offered to a server of another name than the one that was verified when it was
 made.  OpenSSL's own form of a session says nothing of that, so the name stands
-in front of it, as in Node 24 (either reads the other's)::
+in front of it, as in Node 24::
 
     NUL nodejs:tls:session:1 NUL | length of the name, 2 bytes | name | OpenSSL's form
 
-Servers, and what they store, know nothing of this.
+Whom the client trusted is in OpenSSL's form, as the session id context (see
+L{txnodetls.context.clientsBinding}).  Servers, and what they store, know nothing of this.
 """
 
 from __future__ import annotations

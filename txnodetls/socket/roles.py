@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
-from txnodetls.context import makeContext
+from txnodetls.context import clientsBinding, makeContext
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.javascript import utf8
 from txnodetls.openssl import npn
@@ -170,6 +170,7 @@ class ConnectingAlone(_Alone):
                 servername=socket._servernameToSend,
                 alpn=options.ALPNProtocols or b"",
                 session=self._session(socket),
+                sessionIdContext=clientsBinding(self._context, callback is not None),
                 requestStaple=bool(options.requestOCSP),
                 pskClient=None if callback is None else partial(clientPsk, callback),
                 keylog=bool(socket.listenerCount("keylog")),
