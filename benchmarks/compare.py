@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""
+Every workload against every peer that is there, side by side.
+
+    benchmarks/compare.py --harness DIR [--workload W,…] [--peers P,…] [--reps 5]
+
+C{DIR} (or the environment's BENCH_HARNESS) holds the load generator and the peers' servers:
+a C{bench.py} with a C{compare} command, and what its README says has to be built.
+
+One repetition is one run of each peer, one behind the other, in an order that turns round each
+time; so what disturbs the machine disturbs them all.  Of each repetition the ratio to the base
+is taken, and of the ratios the median and the spread.  Work per CPU second of the process under
+test is what is compared; the clock's figure is kept beside it.
+
+The raw figures go to C{--data}, from which C{chart.py} draws; with C{--table} a file of figures
+is printed again and nothing is run.  Nothing here passes or fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+OURS = ("node-face", "twisted-face")
+SERVED = (
+    "recv-16k",
+    "recv-64k",
+    "recv-64k-lowat",
+    "recv-1m",
+    "send-16k",
+    "send-64k",
+    "hs13",
+    "hs13-rsa",
+    "hs12",
+    "hs12-rsa",
+    "hs13-mtls",
+    "resume13",
+    "resume12",
+    "hs13-mlkem",
+    "hs13-default",
+    "echo-1",
+    "echo-100",
+    "mem",
+    "mem-echo",
+    "start",
+)
+CONNECTING = ("c-recv", "c-send", "c-hs")
+LOWER_IS_BETTER = ("mem", "mem-echo", "start")
+# What a peer cannot do: Node 20, and the OpenSSL of Debian, know no ML-KEM.
+NOT_FOR = {"node20": ("hs13-mlkem", "hs13-default")}
+
+
+def environment() -> dict[str, str]:
+    """What the harness has to know of our servers and clients."""
+    python = sys.executable
+    servers = {name: f"{python} {HERE / name.replace('-', '_')}.py" for name in OURS}
+    clients = {
+        name: f"{python} {HERE / name.replace('face', 'client').replace('-', '_')}.py"
+        for name in OURS
+    }
+    return {
+        "PYTHON": python,
+        **os.environ,
+        "BENCH_SERVERS": ";".join(f"{name}={command}" for name, command in servers.items()),
+        "BENCH_CLIENTS": ";".join(f"{name}={command}" for name, command in clients.items()),
+    }
+
+
+def peersHere() -> list[str]:
+    """The peers that this machine has; the first is the base."""
+    peers = ["node24", *OURS, "twisted"]
+    if shutil.which("node"):
+        peers.append("node20")
+    peers.append("asyncio")
+    python = os.environ.get("PYTHON_ASYNCIO", sys.executable)
+    found = subprocess.run([python, "-c", "import uvloop"], capture_output=True, check=False)
+    if found.returncode == 0:
+        peers.append("uvloop")
+    return [*peers, "c"]
+
+
+def measure(harness: Path, workload: str, peers: list[str]) -> dict[str, Any]:
+    """One repetition: the harness's figures of each peer that could do it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "figures"
+        command = [sys.executable, str(harness / "bench.py"), "compare", "--reps", "1"]
+        command += ["--servers", ",".join(peers), "--workload", workload, "--json", str(out)]
+        subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
+        figures = json.loads(out.read_text())["res"][workload]
+    return {peer: runs[0] for peer, runs in figures.items() if runs}
+
+
+def fit(workload: str, peers: list[str]) -> list[str]:
+    """Those of the peers that have this workload."""
+    clients = ("node24", "node20", "twisted", *OURS)
+    return [
+        peer
+        for peer in peers
+        if workload not in NOT_FOR.get(peer, ()) and (workload not in CONNECTING or peer in clients)
+    ]
+
+
+def run(harness: Path, workloads: list[str], peers: list[str], reps: int, data: Path) -> Any:
+    about = {
+        "began": time.strftime("%Y-%m-%d %H:%M"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "base": peers[0],
+        "reps": reps,
+    }
+    record: dict[str, Any] = {"about": about, "load": [], "figures": {}}
+    for rep in range(reps):
+        record["load"].append(os.getloadavg()[0])
+        for workload in workloads:
+            order = fit(workload, peers)
+            got = measure(harness, workload, order if rep % 2 == 0 else order[::-1])
+            record["figures"].setdefault(workload, []).append(got)
+            data.write_text(json.dumps(record, indent=1))  # what there is outlives an interruption
+            print(f"{rep + 1}/{reps} {workload}", file=sys.stderr, flush=True)
+    return record
+
+
+def ratios(runs: list[dict[str, Any]], peer: str, base: str) -> list[float]:
+    """The ratio of each repetition that has both."""
+    return [
+        one[peer]["cpu_value"] / one[base]["cpu_value"]
+        for one in runs
+        if peer in one and base in one
+    ]
+
+
+def table(record: dict[str, Any]) -> str:
+    """The medians, with the spread of each, as Markdown."""
+    base = record["about"]["base"]
+    seen = dict.fromkeys(
+        peer for runs in record["figures"].values() for one in runs for peer in one
+    )
+    peers = [peer for peer in dict.fromkeys((base, *OURS, *seen)) if peer in seen]
+    lines = [f"| workload | {' | '.join(peers)} |", "|---" * (len(peers) + 1) + "|"]
+    for workload, runs in record["figures"].items():
+        cells = []
+        for peer in peers:
+            values = [one[peer]["cpu_value"] for one in runs if peer in one]
+            if not values:
+                cells.append("-")
+            elif peer == base:
+                unit = runs[0][peer]["unit"] if peer in runs[0] else ""
+                cells.append(f"{statistics.median(values):.4g} {unit}")
+            else:
+                rates = ratios(runs, peer, base)
+                cells.append(
+                    f"{statistics.median(rates):.2f} ({min(rates):.2f}-{max(rates):.2f})"
+                    if rates
+                    else "-"
+                )
+        mark = " ↓" if workload in LOWER_IS_BETTER else ""
+        lines.append(f"| {workload}{mark} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Every workload against every peer.")
+    parser.add_argument("--harness", type=Path, default=os.environ.get("BENCH_HARNESS"))
+    parser.add_argument("--workload", help="comma-separated; all of them by default")
+    parser.add_argument("--peers", help="comma-separated, the base first; all that are here")
+    parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--data", type=Path, default=Path("figures.json"))
+    parser.add_argument("--table", type=Path, help="print a file of figures again")
+    given = parser.parse_args()
+    if given.table is not None:
+        record = json.loads(given.table.read_text())
+    else:
+        if given.harness is None:
+            parser.error("say where the harness is: --harness, or BENCH_HARNESS")
+        workloads = given.workload.split(",") if given.workload else [*SERVED, *CONNECTING]
+        peers = given.peers.split(",") if given.peers else peersHere()
+        record = run(Path(given.harness).resolve(), workloads, peers, given.reps, given.data)
+    print(table(record))
+    print("\nload average at each repetition:", *(f"{load:.1f}" for load in record["load"]))
+
+
+if __name__ == "__main__":
+    main()
