@@ -31,6 +31,7 @@ from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
+from txnodetls.sessions.clientcache import ClientSessionCache
 from txnodetls.sessions.memcached import MemcachedSessionStore
 from txnodetls.sessions.memory import MemorySessionStore
 from txnodetls.sessions.redis import RedisSessionStore
@@ -55,6 +56,7 @@ __all__ = [
     "DEFAULT_ECDH_CURVE",
     "DEFAULT_MAX_VERSION",
     "DEFAULT_MIN_VERSION",
+    "ClientSessionCache",
     "CryptoStream",
     "Duplex",
     "FetchingOCSPResponder",

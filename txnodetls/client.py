@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from txnodetls.answers import refuseAsynchronous
+from txnodetls.clientsessions import clientSessions
 from txnodetls.constants import DEFAULT_MIN_DH_SIZE
 from txnodetls.context import clientsBinding, makeContext
 from txnodetls.errors import (
@@ -39,6 +40,7 @@ from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
 from txnodetls.options.checks import callersLevel
 from txnodetls.pki.certificates import certificateObject
 from txnodetls.pki.identity import checkServerIdentity
+from txnodetls.protocol import events
 from txnodetls.protocol.engine import EngineSettings, TLSEngine
 from txnodetls.psk import clientPsk
 from txnodetls.sessions.named import sessionFor
@@ -57,6 +59,7 @@ class ClientHandler(Handler):
     def __init__(self, options: Options, context: Any) -> None:
         self._options = options
         self._context = context
+        self._cached = clientSessions(options)
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
         options = self._options
@@ -182,7 +185,19 @@ class ClientHandler(Handler):
 
     def _session(self, socket: TLSSocket) -> bytes | None:
         given = socket._sessionToOffer
+        if self._cached is not None:
+            name, sent = self._expectedName(), socket._servernameToSend
+            found = self._cached.begin(self._context, name, sent, given is None)
+            given = given or found
         return None if given is None else sessionFor(self._expectedName(), given)
+
+    def sessionIssued(self, socket: TLSSocket, event: events.SessionIssued) -> None:
+        if self._cached is not None:
+            self._cached.issued(socket, self._expectedName(), event)
+
+    def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
+        if self._cached is not None and not socket._secure:
+            self._cached.failed()
 
     def _tooSmall(self, socket: TLSSocket) -> NodeError | None:
         """The error of a DHE key below C{minDHSize}."""

@@ -77,6 +77,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "secureProtocol": ("TLSv1_2_method", "TLSv1_2_method"),
     "servername": ("localhost", "localhost"),
     "sessionIdContext": ("ours", "ours"),
+    "sessionCache": ("yes", True),
     "sessionStore": ("memory\\:", "memory:"),
     "sessionTimeout": ("60", 60),
     "sigalgs": ("ECDSA+SHA256", "ECDSA+SHA256"),

@@ -604,6 +604,7 @@ _NODE: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     ("servername", "NAME", _BACKEND, "With originate: the server's name.", "its host"),
     ("minDHSize", "BITS", _BACKEND, "With originate: the least that a DHE key may have.", "1024"),
     ("requestOCSP", "yes|no", _BACKEND, "With originate: ask the server for a staple.", "no"),
+    ("sessionCache", "yes|no", _BACKEND, "With originate: resume the server's sessions.", "no"),
     ("localAddress", "ADDRESS", _BACKEND, "With originate: address to connect from.", ""),
     ("localPort", "PORT", _BACKEND, "With originate: port to connect from.", ""),
     ("family", "4|6|0", _BACKEND, "With originate: of IPv4 and IPv6, take only this.", "0"),

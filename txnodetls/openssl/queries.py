@@ -35,6 +35,7 @@ __all__ = [
     "sessionReused",
     "staple",
     "suiteName",
+    "ticketLifetimeOf",
     "ticketOf",
     "verifyResult",
 ]
@@ -203,6 +204,13 @@ def ticketOf(serialised: bytes) -> bytes | None:
     """The ticket inside a serialised session, or None if it has none."""
     field = _sessionField(serialised, 10)
     return None if field is None else _element(field, 0)[1]
+
+
+def ticketLifetimeOf(serialised: bytes) -> int | None:
+    """For how many seconds the server says the ticket is good; None if it does not say."""
+    field = _sessionField(serialised, 9)
+    seconds = 0 if field is None else int.from_bytes(_element(field, 0)[1], "big")
+    return seconds or None
 
 
 def sessionIdOf(serialised: bytes) -> bytes | None:

@@ -280,6 +280,16 @@ def sessionData(path: str, value: Any) -> Any:
     return bytes(value)
 
 
+def sessionCache(path: str, value: Any) -> Any:
+    """True, or a ClientSessionCache or what does its work; nothing for what is false."""
+    if value is None or value is False:
+        return None
+    methods = (getattr(value, name, None) for name in ("take", "keep", "forget"))
+    if value is True or (not isinstance(value, type) and all(map(callable, methods))):
+        return value
+    raise invalidArgType(path, "a ClientSessionCache or of type boolean", value)
+
+
 def alpn(path: str, value: Any) -> Any:
     """The wire form; nothing for what is false."""
     encoded = encodeALPN(value, path)

@@ -175,6 +175,7 @@ CONNECT: Final = OptionTable(
     Option("requestOCSP", "boolean", checks.truth, text.boolean),
     Option("enableTrace", "boolean", checks.strictBoolean, text.boolean),
     _object("session", _ON_CLIENT, checks.sessionData),
+    Option("sessionCache", "boolean", checks.sessionCache, text.boolean),
     _callback("checkServerIdentity", checks.function, _ON_CLIENT),
     _callback("pskCallback", checks.clientPskCallback, _ON_CLIENT),
     FromFile("pskFile", "pskCallback", text.clientPsk),

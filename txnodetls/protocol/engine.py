@@ -634,7 +634,7 @@ class TLSEngine:
         self._events.append(events.HandshakeCompleted())
         self._issueSession()
 
-    def _issueSession(self) -> None:
+    def _issueSession(self, again: bool = False) -> None:
         """A client's handshake is done: report its session, if it is complete and new."""
         driver = self.driver
         # From here on a new session means a ticket.
@@ -644,7 +644,7 @@ class TLSEngine:
         # TLS 1.2 and older: the session is complete with the handshake.
         session = queries.session(driver)
         if session is not None and queries.sessionIdOf(session):
-            self._events.append(events.SessionIssued(session))
+            self._events.append(events.SessionIssued(session, again))
 
     # -- later handshakes (TLS 1.2 and older)
 
@@ -676,7 +676,7 @@ class TLSEngine:
         self._checkPsk()
         self._happen(Happening.SECURED)
         if not self._settings.isServer:
-            self._issueSession()
+            self._issueSession(again=True)
         elif self._settings.reportSessions:
             self._report(self._sessionMade())
         self._events.append(events.HandshakeCompleted(again=True))

@@ -77,9 +77,11 @@ class SessionIssued(Event):
     A session that can be resumed later (clients only).
 
     @ivar session: serialised.
+    @ivar again: it is that of a renegotiation, on which the verdict is not spoken yet.
     """
 
     session: bytes
+    again: bool = False
 
 
 @attrs.frozen

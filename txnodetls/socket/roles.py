@@ -74,6 +74,9 @@ class Handler(ABC):
         """The name of the server that this side's sessions are good for (clients)."""
         return None
 
+    def sessionIssued(self, socket: TLSSocket, event: events.SessionIssued) -> None:
+        """The server gave a session (clients)."""
+
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         """A ClientHello waits for C{socket._resume()}."""
         socket._resume(Answer())

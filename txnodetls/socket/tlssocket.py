@@ -371,6 +371,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             self._final(callback)
 
     def _onSession(self, event: events.SessionIssued) -> None:
+        self._handler.sessionIssued(self, event)
         self._fire("session", self._named(event.session))
 
     def _named(self, session: bytes) -> bytes:
