@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
+from tests.sessions.services import memcached, redis
 from tests.support import PROJECT, runTool, unusedPort
 
 EXAMPLES = PROJECT / "examples"
@@ -216,6 +217,33 @@ def test_ticket_keys(directory: Path, start: Start) -> None:
     output = client(directory, "resuming_client.py", *ports, *ports)
     assert output.splitlines() == ["resumed: False", *["resumed: True"] * 3]
     assert (directory / "ticket.keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_ring_of_ticket_keys(directory: Path, start: Start) -> None:
+    ports = [start("shared_sessions_server.py", "ticketKeyRing=file:ticket.ring")[0] for _ in "ab"]
+    output = client(directory, "resuming_client.py", *ports, *ports)
+    assert output.splitlines() == ["resumed: False", *["resumed: True"] * 3]
+    assert (directory / "ticket.ring").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", ["redis", "memcached"])
+def test_a_shared_session_store(directory: Path, start: Start, kind: str) -> None:
+    if kind == "redis":
+        pytest.importorskip("txredisapi")
+    key = directory / "seal.key"
+    key.write_bytes(os.urandom(32))
+    key.chmod(0o600)
+    with redis(directory) if kind == "redis" else memcached() as service:
+        where = f"sessionStore={kind}://127.0.0.1:{service.port}?keyFile=seal.key"
+        ports = [start("shared_sessions_server.py", where)[0] for _ in "ab"]
+        output = client(directory, "resuming_client.py", *ports, *ports)
+        assert output.splitlines() == ["resumed: False", *["resumed: True"] * 3]
+
+
+def test_a_client_with_a_cache(directory: Path, start: Start) -> None:
+    port, _ = start("session_store_server.py")
+    output = client(directory, "caching_client.py", port)
+    assert output.splitlines() == ["resumed: False", "resumed: True", "resumed: True"]
 
 
 def test_session_store(directory: Path, start: Start) -> None:

@@ -78,6 +78,7 @@ secured = report = ready = lambda *arguments: heard.append(arguments)
     ),
     "sessions.md": Page(
         """
+from tests.support import eventually
 import os
 from twisted.internet.defer import ensureDeferred as _ensure
 keys, store = os.urandom(48), tls.MemorySessionStore()
@@ -87,8 +88,12 @@ def ensureDeferred(function):
 
 class database:
     write = read = staticmethod(lambda *arguments: None)
+
+async def afterwards():
+    await eventually(lambda: not socket.secureConnecting)
+    assert socket.authorized
+    socket.destroy()
 """,
-        serves=True,
     ),
     "guide/streams.md": Page("authority = ca"),
     "node.md": Page(
