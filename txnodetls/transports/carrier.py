@@ -139,8 +139,8 @@ class Carrier(ABC):
 
     def afterParting(self, function: Callable[[], object]) -> None:
         """
-        Call C{function} when C{abort()} has let the last bytes go: at once, where it has them sent
-        by the time that it returns; else in a turn.
+        Call C{function} when C{abort()} or C{close()} has let the last bytes go: at once, where
+        it has them sent by the time that it returns; else in a turn.
         """
         function()
 

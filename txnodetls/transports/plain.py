@@ -78,6 +78,7 @@ class TransportCarrier(Carrier):
         "_ended",
         "_flowing",
         "_parted",
+        "_parting",
         "_peer",
         "_pushedBack",
         "_reactor",
@@ -96,6 +97,8 @@ class TransportCarrier(Carrier):
         self._transport: Any = None
         self._peer: Address | None = None
         self._timer: Any = None  # runs while the last bytes are to go
+        # Asked to close, and not gone yet; who is told when it is.
+        self._parting = False
         self._parted: list[Callable[[], object]] = []
         self._sending = _Sending.OPEN
         self._flowing = False
@@ -248,6 +251,7 @@ class TransportCarrier(Carrier):
         """Close after what is queued."""
         if not self.closed:
             self._leave()
+            self._parting = not self.closed
 
     def abort(self, reset: bool = False) -> None:
         """Close now; the transport may take a moment longer to send its last bytes."""
@@ -258,6 +262,7 @@ class TransportCarrier(Carrier):
         else:
             self._leave()
             if not self.closed:
+                self._parting = True
                 self._timer = self._reactor.callLater(_PARTING, self._partingEnds)
         self._gone(None, self.ticks.nextTick)
 
@@ -271,10 +276,10 @@ class TransportCarrier(Carrier):
 
     def afterParting(self, function: Callable[[], object]) -> None:
         """Call C{function} when the transport has sent its last bytes, or its time is over."""
-        if self._timer is None:
-            function()
-        else:
+        if self._parting:
             self._parted.append(function)
+        else:
+            function()
 
     def _partingEnds(self) -> None:
         self._cut(False)
@@ -282,6 +287,7 @@ class TransportCarrier(Carrier):
 
     def _part(self) -> None:
         self._timer = None
+        self._parting = False
         parted, self._parted = self._parted, []
         for function in parted:
             function()
