@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
@@ -149,6 +150,30 @@ def test_old_keys_go_while_nobody_asks(clock: Time) -> None:
     assert len(timer.getDelayedCalls()) == 1
     made.stop()
     assert timer.getDelayedCalls() == []
+
+
+def test_a_home_that_takes_its_time_is_waited_for_quietly(clock: Time) -> None:
+    class Slow:
+        asked: list[Deferred[Any]] = []
+
+        def exchange(self, revise: Any) -> Deferred[Any]:
+            self.asked.append(Deferred())
+            return self.asked[-1]
+
+    timer = Clock()
+    made = ring(clock, Slow(), reactor=timer)
+    made.keys()
+    made.start()
+    for _ in range(10):
+        assert made.keys() == ()
+        (waiting,) = timer.getDelayedCalls()
+        assert waiting.getTime() > timer.seconds()
+        clock.now += 1
+        timer.advance(1)
+    assert len(Slow.asked) == 1
+    Slow.asked[0].callback({int(NOW): b"k" * 48})
+    assert made.keys() == (b"k" * 48,)
+    made.stop()
 
 
 def test_neither_keys_nor_anything_like_them_are_shown(clock: Time, path: Path) -> None:

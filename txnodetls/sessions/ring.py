@@ -169,6 +169,8 @@ class TicketKeyRing:
 
     def look(self) -> Deferred[None]:
         """Look at home now; fires when that is done, be it in vain."""
+        # Until it is known when to look again.
+        self._nextLook = self._clock() + _LOOK_AGAIN
         if self._looking:
             return succeed(None)
         self._looking = True
