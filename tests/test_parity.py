@@ -101,6 +101,15 @@ def test_a_difference_that_is_there_names_its_test() -> None:
             assert "::test_" in remark, what
 
 
+@pytest.mark.parametrize("heading", TABLES)
+def test_whatever_is_there_names_the_test_that_covers_it(heading: str) -> None:
+    for what, status, remark in rows(heading):
+        if status in ("done", "differs", "refused"):
+            assert "tests/" in remark, what
+        else:
+            assert len(remark) > 10, what
+
+
 def test_each_of_nodes_tests_has_one_row_with_a_test_or_a_reason() -> None:
     table = rows("Node's own tests")
     listed = [file.strip("`") for file, _, _ in table]
