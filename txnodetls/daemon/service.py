@@ -34,6 +34,7 @@ from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.workers import Workers
 from txnodetls.daemon.written import ConfigError
 from txnodetls.keylog import KeyLogFile
+from txnodetls.openssl.sessions import ticketKeysAvailable
 from txnodetls.twisted.reporting import joined
 
 __all__ = ["DaemonService", "Options", "StartFailure", "makeService"]
@@ -89,9 +90,12 @@ class DaemonService(Service):
         """
         Listen: before C{twistd} gives up root's rights, so that port 443 is possible.
 
+        And look up what OpenSSL hides, which may need files that can be read only until then.
+
         @raise StartFailure: an address cannot be had.
         """
         self._bind()
+        ticketKeysAvailable()
         super().privilegedStartService()
 
     def startService(self) -> None:
