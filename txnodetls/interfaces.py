@@ -75,10 +75,10 @@ class ITLSSocket(Interface):
     def isSessionReused() -> bool | None:
         """Whether the session was resumed; None once destroyed."""
 
-    def write(data: bytes | str, *more: Any) -> bool:
+    def write(chunk: bytes | str, encoding: Any = None, cb: Any = None) -> bool:
         """Queue data; False: wait for 'drain'."""
 
-    def end(*data: Any) -> Any:
+    def end(chunk: Any = None, encoding: Any = None, cb: Any = None) -> Any:
         """End the own side after what is queued."""
 
     def destroy(error: BaseException | None = None) -> Any:

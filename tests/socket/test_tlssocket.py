@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from zope.interface.verify import verifyObject
 
 import txnodetls as tls
 from tests.conftest import LoggedErrors
 from tests.support import Pki
 from tests.tlspairs import GARBAGE, Told, inject, memoryPair, wireOf
 from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.interfaces import ITLSSocket
 from txnodetls.socket import tlssocket as sockets
 from txnodetls.testing import MemoryPair
 
@@ -28,6 +30,11 @@ def accepted(pair: MemoryPair) -> list[Any]:
     found: list[Any] = []
     pair.listener.on("secureConnection", found.append)
     return found
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_it_provides_the_interface(side: str, pki: Pki) -> None:
+    assert verifyObject(ITLSSocket, getattr(memoryPair(pki), side))
 
 
 # -- the order of things

@@ -31,6 +31,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 from twisted.internet.interfaces import ITransport
+from zope.interface import implementer
 
 from txnodetls.errors import (
     Blame,
@@ -41,6 +42,7 @@ from txnodetls.errors import (
     SystemCallError,
 )
 from txnodetls.inspection import Inspection
+from txnodetls.interfaces import ITLSSocket
 from txnodetls.net.socket import Socket
 from txnodetls.net.wrapper import takeCarrier
 from txnodetls.openssl import queries
@@ -73,6 +75,7 @@ _TURN_SHARE: Final = 1024 * 1024
 MAX_EARLY_WRITES: Final = 64 * 1024 * 1024
 
 
+@implementer(ITLSSocket)
 class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
     """
     A TLS connection, as Node's duplex stream.
