@@ -105,7 +105,7 @@ def test_a_difference_that_is_there_names_its_test() -> None:
 def test_whatever_is_there_names_the_test_that_covers_it(heading: str) -> None:
     for what, status, remark in rows(heading):
         if status in ("done", "differs", "refused"):
-            assert "tests/" in remark, what
+            assert re.search(r"`tests/[\w/]+\.py::test_\w+`", remark), what
         else:
             assert len(remark) > 10, what
 

@@ -431,3 +431,83 @@ async def test_nothing_is_left_of_many_connections(pki: Pki, version: str) -> No
         server.secured.clear()
         del client
         await census.restored()
+
+
+# -- a bare socket
+
+
+@ensureDeferred
+async def test_a_bare_client_says_hello_at_once(pki: Pki) -> None:
+    """Node's waits for the first write."""
+    heard = bytearray()
+    async with Plain(lambda socket: socket.on("data", heard.extend)) as port:
+        plain = tls.net.connect(port, "127.0.0.1")
+        await happened(plain, "connect")
+        socket = tls.TLSSocket(plain)
+        await until(lambda: heard)
+        assert heard[0] == 0x16
+        socket.destroy()
+
+
+@ensureDeferred
+async def test_a_bare_socket_has_its_options_from_whoever_made_it(pki: Pki, version: str) -> None:
+    made: list[Any] = []
+    trusting = tls.createSecureContext(identity(pki.server), ca=pki.ca, maxVersion=version)
+
+    def accept(plain: Any) -> None:
+        asking = {"requestCert": True, "rejectUnauthorized": len(made) == 3}
+        serving = {"isServer": True, "secureContext": trusting, "ALPNProtocols": ["b", "a"]}
+        made.append(tls.TLSSocket(plain, {**serving, **asking}))
+        made[-1].on("error", lambda error: None)
+        made[-1].pipe(made[-1])
+
+    async def ask(**options: Any) -> tuple[Any, Received]:
+        plain = tls.net.connect(port, "127.0.0.1")
+        await happened(plain, "connect")
+        client = tls.TLSSocket(plain, {"ca": pki.ca, "ALPNProtocols": ["a", "b"], **options})
+        client.on("session", sessions.append)
+        received = Received(client)
+        client.write(b"x")
+        await until(lambda: received.data or received.errors)
+        return client, received
+
+    sessions: list[bytes] = []
+    async with Plain(accept) as port:
+        known = {"key": pki.client.key, "cert": pki.client.cert}
+        client, _ = await ask(**known)
+        # It has judged nobody by itself; who made it asks for the certificate.
+        for each, peer in ((client, pki.server), (made[0], pki.client)):
+            assert (each.encrypted, each.alpnProtocol) == (True, "b")
+            assert (each.authorized, each.authorizationError) == (False, None)
+            assert each.getPeerX509Certificate().raw == tls.X509Certificate(peer.cert).raw
+        await until(lambda: sessions)
+        again, _ = await ask(session=sessions[-1], **known)
+        assert again.isSessionReused()
+        assert made[1].isSessionReused()
+        nobody, welcome = await ask()
+        assert welcome.data == b"x"
+        _, refused = await ask()
+        assert (len(refused.errors), refused.data) == (1, b"")
+        for each in (client, again, nobody):
+            each.destroy()
+        await until(lambda: all(each.destroyed for each in made))
+
+
+@ensureDeferred
+async def test_the_server_of_a_bare_socket_is_an_attribute(pki: Pki) -> None:
+    """In Node it is asked for sessions and staples as well."""
+    server = tls.createServer()
+    made: list[Any] = []
+    asked: list[str] = []
+    for event in ("newSession", "resumeSession", "OCSPRequest"):
+        server.on(event, lambda *_, event=event: asked.append(event))
+
+    async with Plain(lambda plain: made.append(startTLS(plain, pki, server=server))) as port:
+        plain = tls.net.connect(port, "127.0.0.1")
+        await happened(plain, "connect")
+        client = tls.connect(socket=plain, ca=pki.ca, servername="localhost", requestOCSP=True)
+        await happened(client, "secureConnect")
+        assert made[0].server is server
+        assert asked == []
+        client.destroy()
+        await until(lambda: made[0].destroyed)

@@ -145,6 +145,20 @@ async def test_the_lookup_is_asked_and_told() -> None:
 
 
 @ensureDeferred
+async def test_it_comes_from_the_address_and_port_that_were_asked_for() -> None:
+    service = await Service().start()
+    port = unusedPort()
+    client = service.dial(localAddress="127.0.0.1", localPort=port)
+    await happened(client, "connect")
+    await eventually(lambda: service.sockets)
+    assert (client.localAddress, client.localPort) == ("127.0.0.1", port)
+    there = service.sockets[0]
+    assert (there.remoteAddress, there.remotePort) == ("127.0.0.1", port)
+    client.destroy()
+    await service.stop()
+
+
+@ensureDeferred
 async def test_a_name_is_looked_up_by_the_reactors_resolver() -> None:
     service = await Service().start()
     client = net.connect({"port": service.port, "host": "localhost", "family": 4})

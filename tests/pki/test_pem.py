@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,37 @@ def test_what_is_damaged_is_refused_with_openssls_error(text: bytes, code: str) 
     with pytest.raises(OpenSSLError) as caught:
         blocks(text)
     assert caught.value.code == code
+
+
+# Where this reader differs from OpenSSL's, 3.5 and 4 alike; behind each line what that one says.
+ELEMENT = b"\x30\x04\x02\x02\x01\x05"
+WHOLE = toPEM(ELEMENT, "THING")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "found"),
+    [
+        (b"MAQC:AgEF", "ERR_OSSL_PEM_BAD_BASE64_DECODE"),  # an error without a reason
+        (b"MAQC\0AgEF", "ERR_OSSL_PEM_BAD_BASE64_DECODE"),  # asn1: too long
+        (b"MAQC\n\nAgEF", [ELEMENT]),  # PEM: not proc type, or bad end line
+        (b"MAQCAgEF\n \n", [ELEMENT]),  # an error without a reason
+        (b"MAQCAgEF\n=", [ELEMENT]),  # PEM: bad base64 decode
+    ],
+)
+def test_what_is_damaged_is_not_always_what_it_is_to_openssl(damaged: bytes, found: Any) -> None:
+    def read() -> Any:
+        try:
+            return blocks(WHOLE.replace(b"MAQCAgEF", damaged))
+        except NodeError as error:
+            return error.code
+
+    assert WHOLE.count(b"MAQCAgEF") == 1
+    assert read() == found
+
+
+def test_a_block_of_another_label_at_its_begin_is_none() -> None:
+    """To OpenSSL it is one with a wrong end."""
+    assert blocks(WHOLE.replace(b"BEGIN THING", b"BEGIN THONG")) == []
 
 
 def test_nothing_found_has_openssls_error() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+import txnodetls as tls
 from tests.support import Pki
-from tests.tlspairs import Told, memoryPair
+from tests.tlspairs import ServerTold, Told, memoryPair, wireOf
 
 VERSIONS = ["TLSv1.2", "TLSv1.3"]
 both = pytest.mark.parametrize("version", VERSIONS)
@@ -79,3 +82,42 @@ def test_an_end_without_a_close_notify_can_be_told_from_one_with_it(version: str
     other.pump()
     assert other.client.readableEnded
     assert not other.client.truncated
+
+
+@both
+def test_closed_is_true_from_close_on(version: str, pki: Pki) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    then: list[bool] = []
+    pair.client.on("close", lambda hadError: then.append(pair.client.closed))
+    pair.client.destroy()
+    assert (pair.client.destroyed, pair.client.closed) == (True, False)
+    pair.pump()
+    assert then == [True]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_an_early_write_does_not_hide_why_the_handshake_failed(early: bool, pki: Pki) -> None:
+    """Node: EPROTO if there was one."""
+    pair = memoryPair(pki, pump=False)
+    client, written = Told(pair.client), list[Any]()
+    if early:
+        pair.client.write(b"early", written.append)
+    pair._wires[0].queue.append(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    pair.pump()
+    assert client.codes == ["ERR_SSL_WRONG_VERSION_NUMBER"]
+    assert [error.code for error in written] == ["ECANCELED"] * early
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+def test_a_context_that_cannot_work_is_told_when_a_client_has_spoken(
+    speaks: bool, pki: Pki
+) -> None:
+    """Node begins the handshake, and so fails, before it has heard anything."""
+    none = tls.constants.SSL_OP_NO_TLSv1_2 | tls.constants.SSL_OP_NO_TLSv1_3
+    pair = memoryPair(pki, {"secureOptions": none}, pump=False)
+    server = ServerTold(pair)
+    if not speaks:
+        wireOf(pair).queue.clear()
+        pair.client.destroy()
+    pair.pump()
+    assert server.codes == ["ERR_SSL_NO_PROTOCOLS_AVAILABLE" if speaks else "ECONNRESET"]
