@@ -32,7 +32,8 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers; it must not be running."""
+        assert self._process is None
         for _ in range(3):
             port = self.port or unusedPort()
             process = self._process = subprocess.Popen(

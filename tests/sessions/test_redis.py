@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,11 @@ async def test_over_tls_its_certificate_is_checked(
         *("--tls-ca-cert-file", str(tmp_path / "ca")),
         *("--tls-auth-clients", "no"),
     ]
-    try:
-        server = redis(tmp_path, *settings, tlsAlone=True)
-        server.start()
-    except AssertionError:
-        pytest.skip("this redis-server has no TLS")
-    with server:
+    with ExitStack() as running:
+        try:
+            server = running.enter_context(redis(tmp_path, *settings, tlsAlone=True))
+        except AssertionError:
+            pytest.skip("this redis-server has no TLS")
         good: Any = RedisSessionStore(
             f"rediss://localhost:{server.port}?ca={tmp_path}/ca&timeout=5", sealingKeys=[KEY]
         )
