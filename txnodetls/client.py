@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 from txnodetls.answers import refuseAsynchronous
 from txnodetls.clientsessions import clientSessions
 from txnodetls.constants import DEFAULT_MIN_DH_SIZE
-from txnodetls.context import clientsBinding, makeContext
+from txnodetls.context import makeContext
 from txnodetls.errors import (
     Blame,
     NodeDeprecationWarning,
@@ -41,10 +40,9 @@ from txnodetls.options.checks import callersLevel
 from txnodetls.pki.certificates import certificateObject
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.protocol import events
-from txnodetls.protocol.engine import EngineSettings, TLSEngine
-from txnodetls.psk import clientPsk
+from txnodetls.protocol.engine import TLSEngine
 from txnodetls.sessions.named import sessionFor
-from txnodetls.socket import Handler, TLSSocket, serverName
+from txnodetls.socket import Handler, TLSSocket, clientsEngine, serverName
 
 __all__ = ["ClientHandler", "connect"]
 
@@ -62,24 +60,7 @@ class ClientHandler(Handler):
         self._cached = clientSessions(options)
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
-        options = self._options
-        socket._context = self._context
-        callback = options.pskCallback
-        return TLSEngine(
-            self._context.native,
-            EngineSettings(
-                isServer=False,
-                servername=socket._servernameToSend,
-                alpn=options.ALPNProtocols or b"",
-                session=self._session(socket),
-                sessionIdContext=clientsBinding(self._context, callback is not None),
-                requestStaple=bool(options.requestOCSP),
-                pskClient=None if callback is None else partial(clientPsk, callback),
-                keylog=bool(socket.listenerCount("keylog")),
-                npn=options.NPNProtocols or b"",
-                trace=socket._trace,
-            ),
-        )
+        return clientsEngine(socket, self._options, self._context, self._session(socket))
 
     def judge(self, socket: TLSSocket) -> bool:
         try:

@@ -9,7 +9,20 @@ C{TLSSocket}: the stream that applications see, and what each role adds to it.
 
 from __future__ import annotations
 
-from txnodetls.socket.roles import ConnectingAlone, Handler, ServingAlone, serverName
+from txnodetls.socket.roles import (
+    ConnectingAlone,
+    Handler,
+    ServingAlone,
+    clientsEngine,
+    serverName,
+)
 from txnodetls.socket.tlssocket import TLSSocket
 
-__all__ = ["ConnectingAlone", "Handler", "ServingAlone", "TLSSocket", "serverName"]
+__all__ = [
+    "ConnectingAlone",
+    "Handler",
+    "ServingAlone",
+    "TLSSocket",
+    "clientsEngine",
+    "serverName",
+]

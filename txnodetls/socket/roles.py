@@ -30,7 +30,7 @@ from txnodetls.sessions.named import namelessSession, sessionFor
 if TYPE_CHECKING:
     from txnodetls.socket.tlssocket import TLSSocket
 
-__all__ = ["ConnectingAlone", "Handler", "ServingAlone", "serverName"]
+__all__ = ["ConnectingAlone", "Handler", "ServingAlone", "clientsEngine", "serverName"]
 
 
 class Handler(ABC):
@@ -163,24 +163,7 @@ class ConnectingAlone(_Alone):
     startsAtOnce = True
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
-        options = self._options
-        socket._context = self._context
-        callback = options.pskCallback
-        return TLSEngine(
-            self._context.native,
-            EngineSettings(
-                isServer=False,
-                servername=socket._servernameToSend,
-                alpn=options.ALPNProtocols or b"",
-                session=self._session(socket),
-                sessionIdContext=clientsBinding(self._context, callback is not None),
-                requestStaple=bool(options.requestOCSP),
-                pskClient=None if callback is None else partial(clientPsk, callback),
-                keylog=bool(socket.listenerCount("keylog")),
-                npn=options.NPNProtocols or b"",
-                trace=socket._trace,
-            ),
-        )
+        return clientsEngine(socket, self._options, self._context, self._session(socket))
 
     def sessionName(self, socket: TLSSocket) -> str:
         return serverName(self._options, socket._parent)
@@ -191,6 +174,29 @@ class ConnectingAlone(_Alone):
         if given is None or namelessSession(given):
             return given
         return sessionFor(self.sessionName(socket), given)
+
+
+def clientsEngine(
+    socket: TLSSocket, options: Options, context: Any, session: bytes | None
+) -> TLSEngine:
+    """The engine of a client, which is to offer C{session}."""
+    socket._context = context
+    callback = options.pskCallback
+    return TLSEngine(
+        context.native,
+        EngineSettings(
+            isServer=False,
+            servername=socket._servernameToSend,
+            alpn=options.ALPNProtocols or b"",
+            session=session,
+            sessionIdContext=clientsBinding(context, callback is not None),
+            requestStaple=bool(options.requestOCSP),
+            pskClient=None if callback is None else partial(clientPsk, callback),
+            keylog=bool(socket.listenerCount("keylog")),
+            npn=options.NPNProtocols or b"",
+            trace=socket._trace,
+        ),
+    )
 
 
 def serverName(options: Options, below: Any) -> str:
