@@ -59,7 +59,11 @@ class _Sending(Enum):
     OPEN = "open"
     ENDING = "ending"  # half closed as soon as the transport has room
     ENDED = "ended"  # half closed
-    LEAVING = "leaving"  # closing: nothing is sent, nothing is delivered
+    LEAVING = "leaving"  # closing: the last bytes are to go, nothing is delivered
+    GONE = "gone"  # nothing goes any more, or nobody waits for it
+
+
+_CLOSING = (_Sending.LEAVING, _Sending.GONE)
 
 
 @implementer(IProtocol, IHalfCloseableProtocol, IPushProducer, ILoggingContext)
@@ -78,7 +82,6 @@ class TransportCarrier(Carrier):
         "_ended",
         "_flowing",
         "_parted",
-        "_parting",
         "_peer",
         "_pushedBack",
         "_reactor",
@@ -97,9 +100,7 @@ class TransportCarrier(Carrier):
         self._transport: Any = None
         self._peer: Address | None = None
         self._timer: Any = None  # runs while the last bytes are to go
-        # Asked to close, and not gone yet; who is told when it is.
-        self._parting = False
-        self._parted: list[Callable[[], object]] = []
+        self._parted: list[Callable[[], object]] = []  # who is told when it is gone
         self._sending = _Sending.OPEN
         self._flowing = False
         self._ended = False  # the peer's side
@@ -147,7 +148,7 @@ class TransportCarrier(Carrier):
         self.ticks.turn(self._deliver, data)
 
     def _deliver(self, data: bytes) -> None:
-        if self.closed or self._sending is _Sending.LEAVING:
+        if self.closed or self._sending in _CLOSING:
             return
         self.bytesRead += len(data)
         try:
@@ -164,7 +165,7 @@ class TransportCarrier(Carrier):
         """Our own half-close is done; the owner does not wait for it."""
 
     def _end(self) -> None:
-        if not (self._ended or self.closed or self._sending is _Sending.LEAVING):
+        if not (self._ended or self.closed or self._sending in _CLOSING):
             self._ended = True
             self.owner.carrierEnd()
 
@@ -176,7 +177,7 @@ class TransportCarrier(Carrier):
         self.ticks.turn(self._part)
 
     def _lost(self, reason: Failure) -> None:
-        leaving = self._sending is _Sending.LEAVING
+        leaving = self._sending in _CLOSING
         error = None if leaving else _errorOf(reason)
         endIsNews = error is None and not (leaving or self._ended or self.closed)
         self.closed = True  # for what the owner calls from here on
@@ -251,7 +252,6 @@ class TransportCarrier(Carrier):
         """Close after what is queued."""
         if not self.closed:
             self._leave()
-            self._parting = not self.closed
 
     def abort(self, reset: bool = False) -> None:
         """Close now; the transport may take a moment longer to send its last bytes."""
@@ -262,12 +262,11 @@ class TransportCarrier(Carrier):
         else:
             self._leave()
             if not self.closed:
-                self._parting = True
                 self._timer = self._reactor.callLater(_PARTING, self._partingEnds)
         self._gone(None, self.ticks.nextTick)
 
     def _leave(self) -> None:
-        if self._sending is _Sending.LEAVING:
+        if self._sending in _CLOSING:
             return
         self._sending = _Sending.LEAVING
         self._unregister()
@@ -276,7 +275,7 @@ class TransportCarrier(Carrier):
 
     def afterParting(self, function: Callable[[], object]) -> None:
         """Call C{function} when the transport has sent its last bytes, or its time is over."""
-        if self._parting:
+        if self._sending is _Sending.LEAVING:
             self._parted.append(function)
         else:
             function()
@@ -287,13 +286,13 @@ class TransportCarrier(Carrier):
 
     def _part(self) -> None:
         self._timer = None
-        self._parting = False
+        self._sending = _Sending.GONE
         parted, self._parted = self._parted, []
         for function in parted:
             function()
 
     def _cut(self, reset: bool) -> None:
-        self._sending = _Sending.LEAVING
+        self._sending = _Sending.GONE
         self._unregister()
         if reset and isinstance(self.handle, socket.socket):
             self.handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -308,7 +307,7 @@ class TransportCarrier(Carrier):
 
     def resume(self) -> None:
         """Start, or restart, reading."""
-        if not self._flowing and not self.closed and self._sending is not _Sending.LEAVING:
+        if not self._flowing and not self.closed and self._sending not in _CLOSING:
             self._flowing = True
             self._call("resumeProducing")
 
