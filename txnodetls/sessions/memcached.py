@@ -24,9 +24,8 @@ from zope.interface import implementer
 
 from txnodetls.errors import invalidArgValue
 from txnodetls.interfaces import ISessionStore
-from txnodetls.sessions.places import keyFrom, number, parsePlace
-from txnodetls.sessions.sealing import SessionSealer
-from txnodetls.sessions.wire import Line, StoreError, Wired
+from txnodetls.sessions.places import number, parsePlace
+from txnodetls.sessions.wire import Line, StoreError, Wired, WiredStore
 
 __all__ = ["TIMEOUT", "MemcachedSessionStore"]
 
@@ -42,14 +41,12 @@ _SETTINGS: Final = ("keyFile", "prefix", "timeout")
 
 
 @implementer(ISessionStore)
-class MemcachedSessionStore:
+class MemcachedSessionStore(WiredStore):
     """
     Keeps sessions in memcached.
 
     Nothing is connected before a session is to be stored or found.
 
-    @ivar sealingKeys: what entries are sealed with; None: with the server's ticket keys.
-    @ivar shared: True: a server without keys to seal with refuses this store.
     @param address: C{memcached://host[:port]}; behind a C{?} may stand C{keyFile=PATH} (for
         C{sealingKeys}), C{prefix=TEXT}, C{timeout=SECONDS}.
     @param sealingKeys: at least 32 bytes each: the first one seals, all of them open.
@@ -60,8 +57,6 @@ class MemcachedSessionStore:
     @param reactor: by default the global one.
     @raise NodeTypeError: C{ERR_INVALID_ARG_VALUE}, C{ERR_INVALID_ARG_TYPE}.
     """
-
-    shared = True
 
     def __init__(
         self,
@@ -75,21 +70,7 @@ class MemcachedSessionStore:
         reactor: Any = None,
     ) -> None:
         place = parsePlace("address", address, ("memcached",), _SETTINGS)
-        if sealingKeys is None:
-            key = keyFrom("address", place.more)
-            sealingKeys = None if key is None else (key,)
-        if sealingKeys is not None:
-            SessionSealer(sealingKeys)
-        self.sealingKeys = sealingKeys
-        name = place.more.get("prefix", "nodetls:session:") if prefix is None else prefix
-        if (
-            len(name) > _LONGEST_PREFIX
-            or not name.isascii()
-            or not name.isprintable()
-            or " " in name
-        ):
-            raise invalidArgValue("prefix", name, f"has to be at most {_LONGEST_PREFIX} of ASCII")
-        self._prefix = name.encode()
+        super().__init__(place, sealingKeys, prefix)
         if timeout is None:
             timeout = number("address", place.more, "timeout", TIMEOUT)
         self._clock = clock
@@ -97,6 +78,15 @@ class MemcachedSessionStore:
         self._line = Line(
             place.name, way, _Memcached, lambda cache: cache.version(), timeout, reactor
         )
+
+    def _checkPrefix(self, name: str) -> None:
+        if (
+            len(name) > _LONGEST_PREFIX
+            or not name.isascii()
+            or not name.isprintable()
+            or " " in name
+        ):
+            raise invalidArgValue("prefix", name, f"has to be at most {_LONGEST_PREFIX} of ASCII")
 
     def store(self, sessionId: bytes, data: bytes, lifetime: float) -> Deferred[None] | None:
         """Keep data under sessionId for at most lifetime seconds."""
@@ -120,16 +110,6 @@ class MemcachedSessionStore:
         """Forget sessionId."""
         key = self._key(sessionId)
         return self._line.ask(lambda cache: cache.delete(key)).addCallback(lambda _: None)
-
-    def close(self) -> None:
-        """End the connection, for good."""
-        self._line.close()
-
-    def _key(self, sessionId: bytes) -> bytes:
-        return self._prefix + sessionId.hex().encode()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {self._line.name}>"
 
 
 def _stored(done: Any) -> None:

@@ -29,9 +29,8 @@ from zope.interface import implementer
 
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.interfaces import ISessionStore
-from txnodetls.sessions.places import Place, keyFrom, number, parsePlace
-from txnodetls.sessions.sealing import SessionSealer
-from txnodetls.sessions.wire import Line, StoreError, Wired
+from txnodetls.sessions.places import Place, number, parsePlace
+from txnodetls.sessions.wire import Line, StoreError, Wired, WiredStore
 
 __all__ = ["TIMEOUT", "RedisSessionStore", "redisLine", "redisPlace"]
 
@@ -42,14 +41,12 @@ _SETTINGS: Final = ("keyFile", "passwordFile", "ca", "prefix", "timeout")
 
 
 @implementer(ISessionStore)
-class RedisSessionStore:
+class RedisSessionStore(WiredStore):
     """
     Keeps sessions in Redis.
 
     Nothing is connected before a session is to be stored or found.
 
-    @ivar sealingKeys: what entries are sealed with; None: with the server's ticket keys.
-    @ivar shared: True: a server without keys to seal with refuses this store.
     @param address: C{redis://[[user]:password@]host[:port][/database]}, or C{rediss://…};
         behind a C{?} may stand C{keyFile=PATH} (for C{sealingKeys}), C{passwordFile=PATH},
         C{ca=PATH} (for C{rediss}; else whom the platform trusts), C{prefix=TEXT},
@@ -63,8 +60,6 @@ class RedisSessionStore:
         C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM} without txredisapi.
     """
 
-    shared = True
-
     def __init__(
         self,
         address: str = "redis://127.0.0.1",
@@ -76,14 +71,7 @@ class RedisSessionStore:
         reactor: Any = None,
     ) -> None:
         place = redisPlace("address", address, _SETTINGS)
-        if sealingKeys is None:
-            key = keyFrom("address", place.more)
-            sealingKeys = None if key is None else (key,)
-        if sealingKeys is not None:
-            SessionSealer(sealingKeys)
-        self.sealingKeys = sealingKeys
-        name = place.more.get("prefix", "nodetls:session:") if prefix is None else prefix
-        self._prefix = name.encode()
+        super().__init__(place, sealingKeys, prefix)
         if timeout is None:
             timeout = number("address", place.more, "timeout", TIMEOUT)
         self._line = redisLine(place, timeout, endpoint, reactor)
@@ -108,16 +96,6 @@ class RedisSessionStore:
         return self._line.ask(
             lambda redis: redis.execute_command(b"DEL", self._key(sessionId))
         ).addCallback(_nothing)
-
-    def close(self) -> None:
-        """End the connection, for good."""
-        self._line.close()
-
-    def _key(self, sessionId: bytes) -> bytes:
-        return self._prefix + sessionId.hex().encode()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {self._line.name}>"
 
 
 def _nothing(_answer: Any) -> None:

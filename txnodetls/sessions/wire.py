@@ -1,5 +1,5 @@
 """
-The one connection that a store on another machine is reached by.
+The one connection that a store on another machine is reached by, and what such stores share.
 
 It is made when it is first needed, and made again when it was lost and is needed
 again.  Nobody waits for it longer than for an answer: what takes longer than the
@@ -17,7 +17,7 @@ their error: so no text of the other side's is passed on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from twisted.internet import defer, error
@@ -27,7 +27,10 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["LIMIT", "Line", "StoreError", "Wired"]
+from txnodetls.sessions.places import Place, keyFrom
+from txnodetls.sessions.sealing import SessionSealer
+
+__all__ = ["LIMIT", "Line", "StoreError", "Wired", "WiredStore"]
 
 #: How many bytes an answer can have.
 LIMIT: Final = 4 * 1024 * 1024
@@ -234,6 +237,46 @@ class Line:
         for each in waiting:
             if not each.called:
                 call(each)
+
+
+class WiredStore:
+    """
+    What the stores of sessions on other machines have in common.
+
+    @ivar sealingKeys: what entries are sealed with; None: with the server's ticket keys.
+    @ivar shared: True: a server without keys to seal with refuses this store.
+    @param place: what the address says; C{keyFile} and C{prefix} may stand behind it.
+    @raise NodeTypeError: C{ERR_INVALID_ARG_VALUE}, C{ERR_INVALID_ARG_TYPE}.
+    """
+
+    shared = True
+    _line: Line
+
+    def __init__(
+        self, place: Place, sealingKeys: Sequence[bytes] | None, prefix: str | None
+    ) -> None:
+        if sealingKeys is None:
+            key = keyFrom("address", place.more)
+            sealingKeys = None if key is None else (key,)
+        if sealingKeys is not None:
+            SessionSealer(sealingKeys)
+        self.sealingKeys = sealingKeys
+        name = place.more.get("prefix", "nodetls:session:") if prefix is None else prefix
+        self._checkPrefix(name)
+        self._prefix = name.encode()
+
+    def _checkPrefix(self, name: str) -> None:
+        """Refuse what keys cannot begin with there."""
+
+    def close(self) -> None:
+        """End the connection, for good."""
+        self._line.close()
+
+    def _key(self, sessionId: bytes) -> bytes:
+        return self._prefix + sessionId.hex().encode()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self._line.name}>"
 
 
 class _Factory(Factory):
