@@ -279,6 +279,14 @@ def test_importing_installs_nothing_and_patches_nothing(what: str) -> None:
     assert done.stdout.decode().startswith("quiet ")
 
 
+def test_importing_the_package_brings_no_endpoints() -> None:
+    """They cost a good part of a program's start, and most programs have no use for them."""
+    done = runPython(
+        "import sys, txnodetls; assert 'twisted.internet.endpoints' not in sys.modules"
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
 def test_the_daemon_can_choose_its_reactor() -> None:
     """A plugin that imported the reactor would break `twistd --reactor=...`."""
     code = (

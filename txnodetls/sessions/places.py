@@ -17,7 +17,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from txnodetls.errors import NodeTypeError, invalidArgValue
@@ -56,6 +55,9 @@ class Place:
 
     def endpoint(self, reactor: Any) -> IStreamClientEndpoint:
         """What leads there; C{rediss} over TLS, with the certificate and its name checked."""
+        # Here, as it costs a good part of the start of whoever imports it.
+        from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+
         plain = HostnameEndpoint(reactor, self.host.encode("idna"), self.port)
         if self.scheme != "rediss":
             return plain
