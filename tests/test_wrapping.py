@@ -491,23 +491,3 @@ async def test_a_bare_socket_has_its_options_from_whoever_made_it(pki: Pki, vers
         for each in (client, again, nobody):
             each.destroy()
         await until(lambda: all(each.destroyed for each in made))
-
-
-@ensureDeferred
-async def test_the_server_of_a_bare_socket_is_an_attribute(pki: Pki) -> None:
-    """In Node it is asked for sessions and staples as well."""
-    server = tls.createServer()
-    made: list[Any] = []
-    asked: list[str] = []
-    for event in ("newSession", "resumeSession", "OCSPRequest"):
-        server.on(event, lambda *_, event=event: asked.append(event))
-
-    async with Plain(lambda plain: made.append(startTLS(plain, pki, server=server))) as port:
-        plain = tls.net.connect(port, "127.0.0.1")
-        await happened(plain, "connect")
-        client = tls.connect(socket=plain, ca=pki.ca, servername="localhost", requestOCSP=True)
-        await happened(client, "secureConnect")
-        assert made[0].server is server
-        assert asked == []
-        client.destroy()
-        await until(lambda: made[0].destroyed)

@@ -15,17 +15,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import clientsBinding, makeContext
-from txnodetls.errors import Blame, NodeError, Phase
+from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
 from txnodetls.javascript import utf8
-from txnodetls.openssl import npn
+from txnodetls.openssl import npn, sessions
 from txnodetls.options import CONTEXT, Options
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import Answer, EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import clientPsk, serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
+from txnodetls.resumption import ServerSessions
 from txnodetls.sessions.named import namelessSession, sessionFor
+from txnodetls.streams.emitter import EventEmitter
 
 if TYPE_CHECKING:
     from txnodetls.socket.tlssocket import TLSSocket
@@ -118,9 +121,24 @@ class _Alone(Handler):
 
 
 class ServingAlone(_Alone):
-    """The server's side."""
+    """
+    The server's side.
+
+    The listeners of the option C{server} are asked for sessions and staples, as in Node; its
+    contexts and callbacks, its store and its responder are its own connections' only.
+
+    @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}: C{server} has no listeners.
+    """
 
     startsAtOnce = False
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        server = options.server
+        if server and not isinstance(server, EventEmitter):
+            raise invalidArgType("options.server", "an instance of EventEmitter", server)
+        self._server: EventEmitter | None = server or None
+        self._sessions: ServerSessions | None = None
 
     def handshakeTimeout(self) -> float:
         return self._options.handshakeTimeout or super().handshakeTimeout()
@@ -130,13 +148,17 @@ class ServingAlone(_Alone):
         socket._context = self._context
         callback, hint = options.pskCallback, options.pskIdentityHint
         requestCert, rejectUnauthorized = socket._verification = self._wanted()
+        heard = self._listen(socket)
+        resumes = heard is not None and heard.listens
         return TLSEngine(
             self._context.native,
             EngineSettings(
                 isServer=True,
                 verifyMode=verifyMode(requestCert, rejectUnauthorized),
                 sessionIdContext=sessionsBoundTo(self._context, requestCert, rejectUnauthorized),
-                askAboutHello=bool(options.SNICallback or options.ALPNCallback),
+                askAboutHello=bool(
+                    options.SNICallback or options.ALPNCallback or resumes or self._staples()
+                ),
                 alpn=options.ALPNProtocols or b"",
                 pskServer=None if callback is None else partial(serverPsk, callback, socket),
                 pskHint=None if hint is None else utf8(hint),
@@ -144,13 +166,47 @@ class ServingAlone(_Alone):
                 npn=options.NPNProtocols or b"",
                 trace=socket._trace,
                 ticketKeys=ticketKeysOf(self._context),
+                reportSessions=heard is not None and heard.reports,
             ),
         )
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         options = self._options
-        policy = Policy(options.SNICallback, options.ALPNCallback, None, *self._wanted())
+        heard = self._sessions
+        policy = Policy(
+            options.SNICallback,
+            options.ALPNCallback,
+            self._askStaple if self._staples() else None,
+            *self._wanted(),
+            resumeSession=heard.resume if heard is not None and heard.listens else None,
+        )
         HelloQuestions(socket, policy).start(event.hello)
+
+    def sessionMade(
+        self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
+    ) -> None:
+        engine, heard = socket._engine, self._sessions
+        assert engine is not None
+        assert heard is not None
+        heard.keep(event, engine.driver, b"", kept, None)
+
+    def _listen(self, socket: TLSSocket) -> ServerSessions | None:
+        """Who is asked for sessions: whoever listens when the connection begins."""
+        if self._server is not None:
+            self._sessions = ServerSessions(self._server, socket.reactor)
+            if self._sessions.listens:
+                sessions.requireStore()
+        return self._sessions
+
+    def _staples(self) -> bool:
+        """Whether somebody listens to 'OCSPRequest'."""
+        return self._server is not None and self._server.listenerCount("OCSPRequest") > 0
+
+    def _askStaple(
+        self, certificate: bytes, issuer: bytes | None, callback: Callable[..., None]
+    ) -> None:
+        assert self._server is not None
+        askListeners(self._server.rawListeners("OCSPRequest"), (certificate, issuer), callback)
 
     def _wanted(self) -> tuple[bool, bool]:
         options = self._options
