@@ -17,7 +17,19 @@ from OpenSSL._util import lib
 
 from tests.support import Credentials, requireTool
 
-__all__ = ["Shaken", "crlOf", "derOf", "handshake", "issued", "trustedPEM"]
+__all__ = [
+    "COMPRESS_CERTIFICATE",
+    "Shaken",
+    "crlOf",
+    "derOf",
+    "handshake",
+    "issued",
+    "offered",
+    "trustedPEM",
+]
+
+# The extension's number (RFC 8879).
+COMPRESS_CERTIFICATE = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +145,24 @@ def trustedPEM(pem: bytes, directory: Path, *settings: str) -> bytes:
         timeout=50,
     )
     return done.stdout
+
+
+def offered(context: SSL.Context) -> set[int]:
+    """The numbers of the extensions in the ClientHello of a client with this context."""
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    try:
+        client.do_handshake()
+    except SSL.WantReadError:
+        pass
+    # Behind the heads of record and message: version, random, session id, ciphers, compression.
+    hello = client.bio_read(1 << 16)[5 + 4 :]
+    at = 2 + 32
+    for size in (1, 2, 1):
+        at += size + int.from_bytes(hello[at : at + size], "big")
+    at += 2
+    found = set()
+    while at < len(hello):
+        found.add(int.from_bytes(hello[at : at + 2], "big"))
+        at += 4 + int.from_bytes(hello[at + 2 : at + 4], "big")
+    return found

@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING, Any
 from txnodetls import constants, net
 from txnodetls.alpn import convertALPNProtocols
 from txnodetls.client import connect
-from txnodetls.context import SecureContext, createSecureContext, getCiphers
+from txnodetls.context import (
+    SecureContext,
+    createSecureContext,
+    getCertificateCompressionAlgorithms,
+    getCiphers,
+)
 from txnodetls.errors import NodeError
 from txnodetls.interfaces import IOCSPResponder, ISessionStore
 from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
@@ -83,6 +88,7 @@ __all__ = [
     "createSecurePair",
     "createServer",
     "getCACertificates",
+    "getCertificateCompressionAlgorithms",
     "getCiphers",
     "net",
     "rootCertificates",

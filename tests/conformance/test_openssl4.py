@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-from tests.memory import crlOf
+from tests.memory import COMPRESS_CERTIFICATE, crlOf, offered
 from tests.support import Pki, requireTool, runTool
 from txnodetls.pki.dhgroups import group
 
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.skipif(
 # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_UNABLE_TO_GET_CRL.
 SELF_SIGNED, NO_CRL = 18, 3
 CRL_CHECK, CRL_CHECK_ALL = 4, 8
+SUPPORTED_VERSIONS = 43
 
 
 def context() -> Any:
@@ -141,3 +142,10 @@ def selfSigned() -> tuple[Any, x509.Certificate]:
         name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(9)
     )
     return key, builder.sign(key, hashes.SHA256())
+
+
+def test_certificates_cannot_be_compressed() -> None:
+    """An OpenSSL that can offers it unless it is told not to; cryptography's is built without."""
+    extensions = offered(context())
+    assert SUPPORTED_VERSIONS in extensions
+    assert COMPRESS_CERTIFICATE not in extensions

@@ -10,13 +10,19 @@ from typing import Any
 import pytest
 
 from tests.context.making import client, server, verdict
+from tests.memory import COMPRESS_CERTIFICATE, offered
 from tests.support import Pki
-from txnodetls.constants import defaults
+from txnodetls.constants import (
+    SSL_OP_NO_RX_CERTIFICATE_COMPRESSION,
+    SSL_OP_NO_TX_CERTIFICATE_COMPRESSION,
+    defaults,
+)
 from txnodetls.context import (
     SecureContext,
     contextFrom,
     createSecureContext,
     defaultSessionIdContext,
+    getCertificateCompressionAlgorithms,
     makeContext,
 )
 from txnodetls.errors import NodeError
@@ -164,3 +170,18 @@ class TestContextFrom:
 
     def test_a_clients_is_bound_to_nothing(self, pki: Pki) -> None:
         assert contextFrom({"ca": pki.ca}).sessionIdContext == b""
+
+
+@pytest.mark.parametrize("wanted", [None, ["zlib", "brotli", "zstd"]])
+def test_no_certificate_is_compressed(wanted: list[str] | None) -> None:
+    """Neither is it said to be possible, nor offered, nor would any OpenSSL do it by itself."""
+    assert getCertificateCompressionAlgorithms() == []
+    native = createSecureContext(certificateCompression=wanted).native
+    off = SSL_OP_NO_RX_CERTIFICATE_COMPRESSION | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+    assert native.set_options(0) & off == off
+    assert COMPRESS_CERTIFICATE not in offered(native)
+
+
+def test_what_is_given_out_is_the_callers() -> None:
+    getCertificateCompressionAlgorithms().append("zlib")
+    assert getCertificateCompressionAlgorithms() == []

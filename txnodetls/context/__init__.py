@@ -15,6 +15,7 @@ from txnodetls.context.factory import (
     contextFrom,
     createSecureContext,
     defaultSessionIdContext,
+    getCertificateCompressionAlgorithms,
     getCiphers,
     makeContext,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "contextFrom",
     "createSecureContext",
     "defaultSessionIdContext",
+    "getCertificateCompressionAlgorithms",
     "getCiphers",
     "makeContext",
 ]

@@ -356,7 +356,7 @@ def _noEngines() -> NodeError:
 
 def _checkCompression(options: Options) -> None:
     """
-    Check C{certificateCompression}; what it asks for is an offer that is not made here.
+    Check C{certificateCompression}, and pass over it, as Node does on an OpenSSL without.
     """
     wanted = options.certificateCompression
     path = "options.certificateCompression"

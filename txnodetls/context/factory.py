@@ -33,6 +33,7 @@ __all__ = [
     "contextFrom",
     "createSecureContext",
     "defaultSessionIdContext",
+    "getCertificateCompressionAlgorithms",
     "getCiphers",
     "makeContext",
 ]
@@ -132,6 +133,16 @@ def clientsBinding(context: ISecureContext, usesPsk: bool) -> bytes:
 def getCiphers() -> list[str]:
     """The names of all ciphers that this OpenSSL has, in lower case."""
     return [name.lower() for name in contexts.cipherNames()]
+
+
+def getCertificateCompressionAlgorithms() -> list[str]:
+    """
+    The ways to compress certificates (RFC 8879) that C{certificateCompression} can ask for: none.
+
+    cryptography's OpenSSL is built without any, and contexts here refuse those that another build
+    would bring along.
+    """
+    return []
 
 
 # Options that a context keeps for others and that do not go into OpenSSL's.

@@ -590,7 +590,7 @@ _NODE: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     ("secureOptions", "NAME,...", _PROTOCOL, "SSL_OP_* by name, or a number.", "NO_RENEGOTIATION"),
     ("ALPNProtocols", "NAME,...", _PROTOCOL, "Protocols, the preferred one first.", ""),
     ("NPNProtocols", "NAME,...", _PROTOCOL, "The same for NPN, which came before ALPN.", ""),
-    ("certificateCompression", "NAME,...", _PROTOCOL, "Ways to compress certificates.", ""),
+    ("certificateCompression", "NAME,...", _PROTOCOL, "Passed over: this OpenSSL has none.", ""),
     ("sessionTimeout", "S", _SESSIONS, "Seconds for which a session can be resumed.", "300"),
     ("sessionIdContext", "TEXT", _SESSIONS, "What sessions are bound to.", "name, ca and crl"),
     (

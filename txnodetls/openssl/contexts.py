@@ -35,7 +35,12 @@ from typing import Any, Final
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-from txnodetls.constants import SSL_OP_ALLOW_CLIENT_RENEGOTIATION, SSL_OP_NO_SSLv3
+from txnodetls.constants import (
+    SSL_OP_ALLOW_CLIENT_RENEGOTIATION,
+    SSL_OP_NO_RX_CERTIFICATE_COMPRESSION,
+    SSL_OP_NO_TX_CERTIFICATE_COMPRESSION,
+    SSL_OP_NO_SSLv3,
+)
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.javascript import utf8
 from txnodetls.openssl.failures import drainErrors, opensslError
@@ -100,6 +105,14 @@ def operationFailed(message: str) -> NodeError:
     )
 
 
+_OPTIONS: Final = (
+    SSL_OP_NO_SSLv3
+    | SSL_OP_ALLOW_CLIENT_RENEGOTIATION
+    | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
+    | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+)
+
+
 def newContext(side: str = "") -> SSL.Context:
     """
     An empty context as Node starts from: nothing trusted, tickets on, no session cache of its own.
@@ -112,7 +125,7 @@ def newContext(side: str = "") -> SSL.Context:
     lib.SSL_CTX_set_mode(
         ctx, lib.SSL_MODE_RELEASE_BUFFERS | lib.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
     )
-    lib.SSL_CTX_set_options(ctx, SSL_OP_NO_SSLv3 | SSL_OP_ALLOW_CLIENT_RENEGOTIATION)
+    lib.SSL_CTX_set_options(ctx, _OPTIONS)
     # Nothing is stored inside OpenSSL, but it does look up: that is how a
     # session which the application found is handed in.
     lib.SSL_CTX_set_session_cache_mode(
