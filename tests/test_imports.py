@@ -287,6 +287,35 @@ def test_importing_the_package_brings_no_endpoints() -> None:
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "certifi",
+        "cryptography.x509.ocsp",
+        "difflib",
+        "twisted.protocols.memcache",
+        "txnodetls.legacy",
+        "txnodetls.ocsp",
+        "txnodetls.sessions.redis",
+        "txnodetls.sessions.ring",
+    ],
+)
+def test_what_most_programs_have_no_use_for_is_imported_late(module: str) -> None:
+    done = runPython(f"import sys, txnodetls; assert {module!r} not in sys.modules")
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_what_is_imported_late_is_there_all_the_same() -> None:
+    done = runPython(
+        "import txnodetls\n"
+        "assert set(txnodetls.__all__) <= set(dir(txnodetls))\n"
+        "from txnodetls import *\n"
+        "assert RedisSessionStore is txnodetls.RedisSessionStore\n"
+        "assert not hasattr(txnodetls, 'RedisSessionStores')\n"
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
 def test_the_daemon_can_choose_its_reactor() -> None:
     """A plugin that imported the reactor would break `twistd --reactor=...`."""
     code = (

@@ -14,6 +14,7 @@ assigned, and are read when a context or a server is made.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -29,22 +30,23 @@ from txnodetls.context import (
 )
 from txnodetls.errors import NodeError
 from txnodetls.interfaces import IOCSPResponder, ISessionStore
-from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
 from txnodetls.net import Duplex
-from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
 from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
 from txnodetls.sessions.clientcache import ClientSessionCache
-from txnodetls.sessions.memcached import MemcachedSessionStore
 from txnodetls.sessions.memory import MemorySessionStore
-from txnodetls.sessions.redis import RedisSessionStore
-from txnodetls.sessions.ring import RedisTicketKeys, TicketKeyFile, TicketKeyRing
 from txnodetls.socket import TLSSocket
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITransport
+
+    from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
+    from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
+    from txnodetls.sessions.memcached import MemcachedSessionStore
+    from txnodetls.sessions.redis import RedisSessionStore
+    from txnodetls.sessions.ring import RedisTicketKeys, TicketKeyFile, TicketKeyRing
 
     CLIENT_RENEG_LIMIT: int
     CLIENT_RENEG_WINDOW: float
@@ -96,8 +98,33 @@ __all__ = [
 ]
 
 
+# What most programs have no use for is imported when its name is first used.
+_LATE = {
+    "CryptoStream": "legacy",
+    "FetchingOCSPResponder": "ocsp",
+    "FileOCSPResponder": "ocsp",
+    "MemcachedSessionStore": "sessions.memcached",
+    "RedisSessionStore": "sessions.redis",
+    "RedisTicketKeys": "sessions.ring",
+    "SecurePair": "legacy",
+    "TicketKeyFile": "sessions.ring",
+    "TicketKeyRing": "sessions.ring",
+    "createSecurePair": "legacy",
+}
+
+
 class _Module(types.ModuleType):
     """This module: its constants are those of C{constants.defaults}, and can be assigned."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _LATE:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{self.__name__}.{_LATE[name]}"), name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
 
     @property
     def rootCertificates(self) -> tuple[str, ...]:

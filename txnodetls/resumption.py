@@ -26,7 +26,7 @@ Source: https://nodejs.org/api/tls.html#session-resumption
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_SESSION_TIMEOUT, SSL_OP_NO_TICKET, TLS1_3_VERSION
@@ -35,12 +35,13 @@ from txnodetls.openssl import queries, sessions
 from txnodetls.openssl.calls import Driver
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
-from txnodetls.sessions.ring import TicketKeyRing
 from txnodetls.sessions.sealing import SessionSealer
-from txnodetls.sessions.text import sessionStoreFrom, ticketKeyRingFrom
 from txnodetls.sessions.tickets import TicketKeys
 from txnodetls.storing import SessionKeeper
 from txnodetls.streams.emitter import EventEmitter
+
+if TYPE_CHECKING:
+    from txnodetls.sessions.ring import TicketKeyRing
 
 __all__ = ["Answered", "ServerSessions"]
 
@@ -91,11 +92,16 @@ class ServerSessions:
         self._speaksTLS13 = False
         self._keeper: SessionKeeper | None = None
         self._sealer: tuple[tuple[bytes, ...], SessionSealer] | None = None
+        # The homes of sessions and keys are imported by those who have one.
         if store is not None:
+            from txnodetls.sessions.text import sessionStoreFrom
+
             store = sessionStoreFrom(_STORE, store, reactor)
             sessions.requireStore()
             self._keeper = SessionKeeper(store, reactor)
         if ring is not None:
+            from txnodetls.sessions.text import ticketKeyRingFrom
+
             self._shared = ticketKeyRingFrom("options.ticketKeyRing", ring, reactor)
             sessions.requireTicketKeys()
             server.on("listening", self.lookAfterKeys)

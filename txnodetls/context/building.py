@@ -170,9 +170,10 @@ def _storeOf(trusted: trust.Trust) -> contexts.CertificateStore:
     for block in trusted.certificates:
         if block.label == pem.TRUSTED_LABEL:
             store.addTrusted(block.pem)
-        elif contexts.isCertificate(block.der):
+            continue
+        try:
             store.addCertificate(block.der)
-        else:
+        except NodeError:
             _log.warn(
                 "a CA certificate is not trusted: OpenSSL cannot read it\n{pem}", pem=block.pem
             )

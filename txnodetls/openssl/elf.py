@@ -43,7 +43,6 @@ import sys
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Final, NamedTuple
 
@@ -154,8 +153,7 @@ class Segment(NamedTuple):
     align: int
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A function of the file: its address less the bias, and its size in bytes."""
 
     address: int

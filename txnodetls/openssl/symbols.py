@@ -35,7 +35,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from cryptography.hazmat.bindings import _rust
@@ -74,8 +73,7 @@ SSL_CTRL_GET_PEER_TMP_KEY: Final = 109
 SSL_CTRL_SET_DH_AUTO: Final = 118
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """
     A function of OpenSSL that some feature wants.
 

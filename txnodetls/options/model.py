@@ -4,10 +4,8 @@ What an option is, what a table of them is, and options that were checked.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from txnodetls.options.checks import Check
 from txnodetls.options.text import Parser
@@ -15,8 +13,7 @@ from txnodetls.options.text import Parser
 __all__ = ["FromFile", "Option", "OptionTable", "Options"]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """
     One option.
 
@@ -34,8 +31,7 @@ class Option:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FromFile:
+class FromFile(NamedTuple):
     """A name that exists in text only: an option out of a file."""
 
     name: str
@@ -81,6 +77,8 @@ class OptionTable(Mapping[str, Option]):
 
     def nearest(self, name: str, among: list[str] | None = None) -> str | None:
         """The known name most like this one."""
+        import difflib  # for whoever has misspelt something
+
         known = list(self) if among is None else among
         lowered = {candidate.lower(): candidate for candidate in known}
         close = difflib.get_close_matches(name.lower(), lowered, 1, 0.6)

@@ -11,7 +11,6 @@ Sources: https://nodejs.org/api/tls.html, https://nodejs.org/api/net.html
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from txnodetls.options import checks, text
@@ -158,7 +157,7 @@ SERVER: Final = OptionTable(
     NET_SERVER,
     _TLS,
     *(
-        replace(CONTEXT[name], check=checks.ifTrue(CONTEXT[name].check))
+        CONTEXT[name]._replace(check=checks.ifTrue(CONTEXT[name].check))
         for name in _FALSE_IS_NOTHING
     ),
     _SERVING,

@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-import certifi
 from twisted.logger import Logger
 
 from txnodetls.errors import NodeError, invalidArgType, invalidArgValue
@@ -147,6 +146,8 @@ class _Defaults:
 
 @cache
 def _bundled() -> tuple[PEMBlock, ...]:
+    import certifi  # with importlib.resources: not for a program that brings its own roots
+
     with open(certifi.where(), "rb") as file:
         return tuple(certificatesIn(file.read()))
 

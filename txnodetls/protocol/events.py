@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import attrs
-
 from txnodetls.protocol.clienthello import ClientHello
 
 __all__ = [
@@ -30,12 +28,20 @@ __all__ = [
 
 
 class Event:
-    """The base of all events but data."""
+    """
+    The base of all events but data.
 
-    __slots__ = ()
+    Its classes are written out: to have them made takes longer than the rest of the engine does
+    to be imported.
+    """
+
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({told})"
 
 
-@attrs.frozen
 class ClientHelloReceived(Event):
     """
     A ClientHello is held; the engine waits for C{resume()} or C{fail()}.
@@ -43,10 +49,12 @@ class ClientHelloReceived(Event):
     @ivar hello: what it says.
     """
 
-    hello: ClientHello
+    __slots__ = ("hello",)
+
+    def __init__(self, hello: ClientHello) -> None:
+        self.hello = hello
 
 
-@attrs.frozen
 class HandshakeBegun(Event):
     """
     A new handshake has begun on a connection that had one (TLS 1.2 and older).
@@ -55,8 +63,9 @@ class HandshakeBegun(Event):
     work; whoever wants an end to that counts these.
     """
 
+    __slots__ = ()
 
-@attrs.frozen
+
 class HandshakeCompleted(Event):
     """
     The handshake is done, and nothing has been said yet about the certificate.
@@ -68,10 +77,12 @@ class HandshakeCompleted(Event):
     @ivar again: it was a renegotiation.
     """
 
-    again: bool = False
+    __slots__ = ("again",)
+
+    def __init__(self, again: bool = False) -> None:
+        self.again = again
 
 
-@attrs.frozen
 class SessionIssued(Event):
     """
     A session that can be resumed later (clients only).
@@ -80,11 +91,13 @@ class SessionIssued(Event):
     @ivar again: it is that of a renegotiation, on which the verdict is not spoken yet.
     """
 
-    session: bytes
-    again: bool = False
+    __slots__ = ("again", "session")
+
+    def __init__(self, session: bytes, again: bool = False) -> None:
+        self.session = session
+        self.again = again
 
 
-@attrs.frozen
 class SessionMade(Event):
     """
     A session that this server can resume if it is kept (servers that asked for these).
@@ -97,11 +110,13 @@ class SessionMade(Event):
     @ivar session: serialised.
     """
 
-    sessionId: bytes
-    session: bytes
+    __slots__ = ("session", "sessionId")
+
+    def __init__(self, sessionId: bytes, session: bytes) -> None:
+        self.sessionId = sessionId
+        self.session = session
 
 
-@attrs.frozen
 class KeyLogged(Event):
     """
     A secret, in the format that Wireshark reads.
@@ -109,10 +124,12 @@ class KeyLogged(Event):
     @ivar line: with its end of line.
     """
 
-    line: bytes
+    __slots__ = ("line",)
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
 
 
-@attrs.frozen
 class StapleWanted(Event):
     """
     The handshake waits for C{supplyStaple()}: a certificate is sent, and a staple was asked for.
@@ -120,10 +137,12 @@ class StapleWanted(Event):
     @ivar ask: what C{Answer.askStaple} was.
     """
 
-    ask: Callable[[], object]
+    __slots__ = ("ask",)
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self.ask = ask
 
 
-@attrs.frozen
 class StapleReceived(Event):
     """
     The server has answered the request for an OCSP staple (clients only).
@@ -131,15 +150,18 @@ class StapleReceived(Event):
     @ivar staple: DER of the OCSP response, or None if the server sent none.
     """
 
-    staple: bytes | None
+    __slots__ = ("staple",)
+
+    def __init__(self, staple: bytes | None) -> None:
+        self.staple = staple
 
 
-@attrs.frozen
 class EndReceived(Event):
     """The peer has sent close_notify: it sends nothing more, on purpose."""
 
+    __slots__ = ()
 
-@attrs.frozen
+
 class Truncated(Event):
     """
     The bytes have ended without a close_notify.
@@ -147,10 +169,12 @@ class Truncated(Event):
     @ivar secured: the handshake was done before.
     """
 
-    secured: bool
+    __slots__ = ("secured",)
+
+    def __init__(self, secured: bool) -> None:
+        self.secured = secured
 
 
-@attrs.frozen
 class Failed(Event):
     """
     The connection is over.  The alert, if there is one, waits to be drained.
@@ -159,5 +183,8 @@ class Failed(Event):
     @ivar told: it is the peer that gave up, and said so in an alert.
     """
 
-    error: BaseException
-    told: bool = False
+    __slots__ = ("error", "told")
+
+    def __init__(self, error: BaseException, told: bool = False) -> None:
+        self.error = error
+        self.told = told

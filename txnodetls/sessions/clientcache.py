@@ -20,8 +20,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["ClientSessionCache", "processCache"]
 
@@ -29,8 +28,7 @@ __all__ = ["ClientSessionCache", "processCache"]
 _TICKETS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     session: bytes
     end: float
     once: bool
