@@ -27,13 +27,18 @@ class Twistd:
     C{twistd -n} with these arguments, in a directory of its own.
 
     Use it in a C{with}: it ends with the block, and so do its pipes.
+
+    @param executable: what it takes for its own interpreter when it starts workers.
     """
 
-    def __init__(self, *arguments: str, cwd: Path) -> None:
+    def __init__(self, *arguments: str, cwd: Path, executable: str = "") -> None:
         self.output = ""
+        command = [*TWISTD, "-n", "--pidfile=", *arguments]
+        if executable:
+            command[2] = f"import sys; sys.executable = {executable!r}; {command[2]}"
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [*TWISTD, "-n", "--pidfile=", *arguments],
+            command,
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.DEVNULL,
@@ -121,9 +126,9 @@ class Twistd:
         self.end()
 
 
-def run(*arguments: str, cwd: Path, timeout: float = 30) -> tuple[int, str]:
+def run(*arguments: str, cwd: Path, timeout: float = 30, executable: str = "") -> tuple[int, str]:
     """Run it to its own end: exit status and all that it printed."""
-    with Twistd(*arguments, cwd=cwd) as daemon:
+    with Twistd(*arguments, cwd=cwd, executable=executable) as daemon:
         status = daemon.process.wait(timeout)
         daemon._reader.join(10)
         return status, daemon.output

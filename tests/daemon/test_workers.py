@@ -6,18 +6,29 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import ssl
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from tests.daemon.load import Load, Loop, echoBackend
-from tests.daemon.running import Twistd
+from tests.daemon.running import Twistd, run
 from tests.daemon.test_listeners import PAIR, dial, exchange
 from tests.daemon.test_metrics import fetch, parsed, placeOf, value
+from tests.daemon.test_processes import Transport, says
 from tests.daemon.test_runtime import serial
 from tests.support import Pki
+from txnodetls.daemon import workers
+from txnodetls.daemon.bound import Bound
+from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.processes import Process, State, WorkerFailure
+from txnodetls.daemon.workers import Workers
 
 SERVES = r"worker (\d+) serves, pid (\d+)"
 
@@ -34,6 +45,146 @@ def sockets(pid: int) -> int:
         with contextlib.suppress(OSError):
             found += os.readlink(f"/proc/{pid}/fd/{entry}").startswith("socket:")
     return found
+
+
+class Hands:
+    """In place of C{spawn}: processes without one, which the test speaks for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[Any] = []
+        self.refusing = False
+        monkeypatch.setattr(workers, "spawn", self._spawn)
+
+    def _spawn(self, supervisor: Any, number: int, descriptors: object) -> Process:
+        if self.refusing:
+            raise WorkerFailure("the system refuses")
+        process: Any = Process(supervisor, number)
+        process.transport = Transport()
+        self.made.append(process)
+        return process
+
+    def come(self) -> None:
+        """All that are starting are there; who is told to serve does."""
+        for each in self.made:
+            if each.state is State.STARTING:
+                says(each, "idle")
+            if each.state is State.IDLE and {"serve", "go"} & set(each.transport.heard):
+                says(each, "serving")
+
+    def states(self) -> list[str]:
+        return [each.state.value for each in self.made]
+
+
+def die(process: Any) -> None:
+    process.processEnded(Failure(ProcessTerminated(signal=9)))
+
+
+def supervised(
+    monkeypatch: pytest.MonkeyPatch, count: int = 1
+) -> tuple[Clock, Hands, Workers, Config]:
+    clock, hands = Clock(), Hands(monkeypatch)
+    supervisor = Workers(clock, count, {})
+    config = readConfig({"port": "0"})
+    supervisor.apply(config, {"place": Bound(socket.socket())})
+    hands.come()
+    return clock, hands, supervisor, config
+
+
+def test_the_reserve_takes_over_at_once_and_another_one_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch, 2)
+    assert hands.states() == ["serving", "serving", "idle"]
+    assert hands.made[2].transport.heard == ["prepare"]
+    die(hands.made[0])
+    # In the same turn: the clock stands still.
+    assert hands.made[2].transport.heard == ["prepare", "go"]
+    assert hands.states()[3:] == ["starting"]
+    assert clock.getDelayedCalls() == clock.getDelayedCalls()[:1]  # asking for metrics
+    hands.come()
+    assert hands.states() == ["dead", "serving", "serving", "idle"]
+    supervisor.drain(0)
+
+
+def test_those_that_die_again_and_again_are_replaced_more_and_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    starts = []
+    for _ in range(6):
+        before = len(hands.made)
+        hands.come()
+        die(hands.made[-1])
+        began = clock.seconds()
+        while len(hands.made) == before:
+            clock.advance(0.5)
+        starts.append(clock.seconds() - began)
+    assert starts == [0, 1, 2, 4, 8, 16]
+    clock.advance(3600)
+    hands.come()
+    assert supervisor.serves
+    die(hands.made[0])
+    assert hands.states()[-1] == "starting"
+    supervisor.drain(0)
+
+
+def test_a_system_that_refuses_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    hands.refusing = True
+    clock.advance(100)
+    die(hands.made[0])
+    assert hands.states() == ["dead", "idle"]
+    hands.come()
+    clock.advance(0.5)
+    hands.refusing = False
+    assert hands.states() == ["dead", "serving"]
+    clock.advance(1)
+    assert hands.states() == ["dead", "serving", "starting"]
+    supervisor.drain(0)
+
+
+def test_a_reload_that_cannot_start_its_workers_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, hands, supervisor, config = supervised(monkeypatch)
+    hands.refusing = True
+    before = supervisor.ports
+    heard = [list(each.transport.heard) for each in hands.made]
+    with pytest.raises(WorkerFailure, match="refuses"):
+        supervisor.apply(config, {**before, "another": Bound(socket.socket())})
+    assert supervisor.ports is before
+    assert [each.transport.heard for each in hands.made] == heard
+    assert hands.states() == ["serving", "idle"]
+    supervisor.drain(0)
+
+
+def test_a_reload_reaches_also_those_that_are_only_about_to_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, hands, supervisor, config = supervised(monkeypatch, 2)
+    die(hands.made[0])
+    starting = hands.made[3]
+    about = hands.made[2]
+    assert about.state is State.IDLE
+    supervisor.apply(config, supervisor.ports)
+    assert about.transport.heard == ["prepare", "go", "serve"]
+    assert starting.transport.heard == []
+    hands.come()
+    assert starting.transport.heard == ["prepare"]
+    supervisor.drain(0)
+
+
+def test_one_that_is_told_to_end_is_replaced_while_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, hands, supervisor, _ = supervised(monkeypatch)
+    says(hands.made[0], "leaving")
+    hands.come()
+    assert hands.states() == ["leaving", "serving", "idle"]
+    says(hands.made[2], "leaving")
+    hands.come()
+    assert hands.states() == ["leaving", "serving", "leaving", "idle"]
+    hands.made[0].processEnded(Failure(ProcessDone(0)))
+    assert len(hands.made) == 4
+    supervisor.drain(0)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +263,9 @@ def test_a_reload_reaches_every_worker_and_a_bad_one_none(
 def test_a_session_of_one_worker_is_good_at_the_others(
     version: ssl.TLSVersion, directory: Path, trusting: ssl.SSLContext
 ) -> None:
-    import socket
-
     trusting.maximum_version = version
     session, last = None, ""
-    workers = set()
+    seen = set()
     with Twistd("nodetls", *PAIR, "--workers=2", "--drainTimeout=1000", cwd=directory) as daemon:
         (port,) = daemon.ports()
         pids(daemon, 2)
@@ -129,8 +278,8 @@ def test_a_session_of_one_worker_is_good_at_the_others(
                 assert client.session_reused is (number > 0)
                 session = client.session
             last = daemon.waitForAll(r"worker (\d+): connection ", number + 1)[-1]
-            workers.add(last)
-            if len(workers) == 2:
+            seen.add(last)
+            if len(seen) == 2:
                 break
 
 
@@ -163,3 +312,60 @@ def test_workers_end_when_their_supervisor_is_killed(directory: Path) -> None:
                 return
             time.sleep(0.025)
         pytest.fail("the worker lives on")
+
+
+@pytest.mark.parametrize(
+    ("executable", "problem"),
+    [
+        ("/absent/python", "cannot start /absent/python: No such file or directory"),
+        ("/bin/false", "the first ends at once: it does not say why"),
+    ],
+)
+def test_workers_that_cannot_be_had_end_the_start_with_one_line_and_leave_nothing(
+    executable: str, problem: str, directory: Path
+) -> None:
+    arguments = ["--path=socket", "--workers=2", "--key=key.pem", "--cert=cert.pem"]
+    status, output = run("nodetls", *arguments, cwd=directory, executable=executable)
+    assert status == 1
+    assert output.splitlines()[-1].endswith(f"twistd nodetls: workers: {problem}")
+    assert "Traceback" not in output
+    assert not (directory / "socket").exists()
+
+
+def test_a_worker_that_is_told_to_end_keeps_its_connections_and_is_replaced(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    arguments = [*PAIR, "--workers=1", "--drainTimeout=60000"]
+    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        (first,) = pids(daemon, 1)
+        with dial(port, trusting) as before:
+            assert exchange(before) == b"a question"
+            os.kill(first, signal.SIGTERM)
+            assert pids(daemon, 2)[0] == first
+            with dial(port, trusting) as after:
+                assert exchange(after) == b"a question"
+                assert exchange(before) == b"a question"
+                before.unwrap()
+                daemon.waitFor("worker 1: connection .*reason=done")
+                after.unwrap()
+        assert "has died" not in daemon.output
+
+
+def test_a_signal_to_all_processes_of_a_service_drains_it(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    """As systemd does it, where its unit does not say KillMode=mixed."""
+    arguments = [*PAIR, "--workers=1", "--drainTimeout=60000"]
+    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        (pid,) = pids(daemon, 1)
+        with dial(port, trusting) as client:
+            assert exchange(client) == b"a question"
+            daemon.signal(signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
+            daemon.waitFor("draining")
+            assert exchange(client) == b"a question"
+            client.unwrap()
+            assert daemon.process.wait(30) == -signal.SIGTERM
+        assert "has died" not in daemon.output

@@ -6,7 +6,7 @@ What the supervisor and its workers say to each other: lines of JSON, over pipes
                             {"say": "drain", "seconds": 10}       {"say": "end"}
                             {"say": "stats"}
     worker → supervisor     {"say": "idle"}  {"say": "serving"}  {"say": "failed", "error": "…"}
-                            {"say": "stats", "values": […], "open": 3}
+                            {"say": "stats", "values": […], "open": 3}  {"say": "leaving"}
 
 A configuration is handed over as what it was read from, bytes and all: a worker reads no files,
 so that it serves what the supervisor has checked, and needs no right to read it.

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-
 from txnodetls.daemon.records import Phase, Reason, Record
+from txnodetls.daemon.repeating import Repeating
 
 __all__ = ["Gate", "Sweeper", "Times"]
 
@@ -86,18 +85,15 @@ class Sweeper:
     def __init__(self, reactor: Any, records: Iterable[Record]) -> None:
         self._reactor = reactor
         self._records = records
-        self._loop = LoopingCall(self.sweep)
-        self._loop.clock = reactor
+        self._sweeping = Repeating(reactor, self.sweep)
 
     def start(self) -> None:
         """Begin, unless it has begun."""
-        if not self._loop.running:
-            self._loop.start(_EVERY, now=False)
+        self._sweeping.start(_EVERY)
 
     def stop(self) -> None:
         """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._sweeping.stop()
 
     def sweep(self) -> None:
         """Look at all of them once."""

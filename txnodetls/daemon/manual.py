@@ -71,7 +71,7 @@ _TAIL: tuple[tuple[str, list[tuple[str, str]]], ...] = (
         "Exit status",
         [
             ("0", "It has come to its end, or printed this page."),
-            ("1", "Something is wrong with an option, and the last line says with which."),
+            ("1", "It could not be started or tested, and the last line says why."),
         ],
     ),
     (

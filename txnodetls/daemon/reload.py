@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.task import LoopingCall
-
 from txnodetls.daemon.files import Files
+from txnodetls.daemon.repeating import Repeating
 
 __all__ = ["Watcher"]
 
@@ -31,8 +30,7 @@ class Watcher:
         self._known: dict[str, Any] = {}
         self._last: dict[str, Any] = {}
         self._left: frozenset[str] = frozenset()
-        self._loop = LoopingCall(self.look)
-        self._loop.clock = reactor
+        self._looking = Repeating(reactor, self.look)
 
     def watch(self, files: Files, leaving: frozenset[str], every: float) -> None:
         """
@@ -44,15 +42,14 @@ class Watcher:
         self._files = files
         self._left = leaving
         self._known = self._last = self._without(files.readStates())
-        if self._loop.running and (not every or self._loop.interval != every):
-            self._loop.stop()
-        if every and not self._loop.running:
-            self._loop.start(every, now=False)
+        if every:
+            self._looking.start(every)
+        else:
+            self._looking.stop()
 
     def stop(self) -> None:
         """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._looking.stop()
 
     def look(self) -> None:
         """Look once."""

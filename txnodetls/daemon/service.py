@@ -9,11 +9,12 @@ configuration again; SIGTERM has it drain.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cryptography import x509
@@ -31,7 +32,7 @@ from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
 from txnodetls.daemon.systemd import Notifier
 from txnodetls.daemon.validity import troubles
-from txnodetls.daemon.workers import Workers
+from txnodetls.daemon.workers import WorkerFailure, Workers
 from txnodetls.daemon.written import ConfigError
 from txnodetls.keylog import KeyLogFile
 from txnodetls.openssl.sessions import ticketKeysAvailable
@@ -73,12 +74,11 @@ class DaemonService(Service):
         self._ports: dict[str, Bound] = {}
         self._keylog: KeyLogFile | None = None
         logs = config.own.get("tls-keylog") is not None
-        self._runtime: Runtime | Workers
+        self._workers: Workers | None = None
         if config.own.workers:
             # They have the file each for itself, with the rights that they will have.
-            self._runtime = Workers(reactor, config.own.workers, switches)
-        else:
-            self._runtime = Runtime(reactor, self._logKeys if logs else None)
+            self._workers = Workers(reactor, config.own.workers, switches)
+        self._runtime = self._workers or Runtime(reactor, self._logKeys if logs else None)
         self._watcher = Watcher(reactor, lambda: self.reload("files have changed"))
         self._signals: dict[int, Any] = {}
         self._daily: Any = None
@@ -99,12 +99,22 @@ class DaemonService(Service):
         super().privilegedStartService()
 
     def startService(self) -> None:
-        """Serve; what comes is served once the reactor runs."""
+        """
+        Serve; what comes is served once the reactor runs.
+
+        @raise StartFailure: an address, a key log or the workers cannot be had.
+        """
         self._bind()
         super().startService()
         # First, because unhandled it ends the process.
         self._handle(signal.SIGHUP, lambda: self.reload("SIGHUP"))
-        self._take(self._config)
+        with self._starting():
+            self._take(self._config, self._ports)
+            if self._workers:
+                # Each opens it with the rights that this process has by now, too.
+                if (keylog := self._openKeyLog()) is not None:
+                    keylog.close()
+                self._workers.awaitFirst()
         self._runtime.tickets.start()
         self._notifier.ready()
 
@@ -141,33 +151,46 @@ class DaemonService(Service):
         """
         log.info("reading the configuration again: {why}", why=why)
         self._notifier.reloading()
+        result = "failed"
         try:
             config = readConfig(self._switches, self._config.files.afresh())
-            self._ports = bindAll(config, self._ports)
-        except ConfigError as error:
+            self._takeNew(config, bindAll(config, self._ports))
+            result = "done"
+        except (ConfigError, WorkerFailure) as error:
             log.error("not reloaded, everything stays as it was: {error}", error=error)
-            self._metrics.add("reloads", "failed")
+        except Exception:
+            log.failure("not reloaded, for a reason that should not be")
         else:
-            self._take(config)
-            self._metrics.add("reloads", "done")
             log.info("reloaded")
+        self._metrics.add("reloads", result)
         self._notifier.ready()
 
     def _bind(self) -> None:
         if self._ports:
             return
-        try:
+        with self._starting():
             self._ports = bindAll(self._config, {})
-        except ConfigError as error:
+            self._listenForStatus()
+            if not self._workers:
+                self._keylog = self._openKeyLog()
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """What fails within is said in one line, and leaves nothing behind."""
+        try:
+            yield
+        except (ConfigError, WorkerFailure) as error:
+            for port in self._ports.values():
+                port.close()
             raise StartFailure(f"twistd nodetls: {error}") from error
-        self._listenForStatus()
+
+    def _openKeyLog(self) -> KeyLogFile | None:
         path = self._config.own.get("tls-keylog")
-        if path is not None and not self._config.own.workers:
-            try:
-                self._keylog = KeyLogFile(path)
-            except OSError as error:
-                problem = error.strerror or error
-                raise StartFailure(f"twistd nodetls: --tls-keylog: {path}: {problem}") from error
+        try:
+            return None if path is None else KeyLogFile(path)
+        except OSError as error:
+            problem = f"{path}: {error.strerror or error}"
+            raise ConfigError("--tls-keylog", problem, "tls-keylog") from error
 
     def _listenForStatus(self) -> None:
         place = self._config.own.get("metrics")
@@ -181,7 +204,7 @@ class DaemonService(Service):
         try:
             self._status = self._reactor.listenTCP(int(port), site, interface=host.strip("[]"))
         except CannotListenError as error:
-            raise StartFailure(f"twistd nodetls: --metrics: {error}") from error
+            raise ConfigError("--metrics", str(error), "metrics") from error
         address = self._status.getHost()
         log.info("metrics at http://{host}/metrics", host=joined(address.host, address.port))
 
@@ -200,20 +223,30 @@ class DaemonService(Service):
         if self._keylog is not None:
             self._keylog(line)
 
-    def _take(self, config: Config) -> None:
+    def _takeNew(self, config: Config, ports: dict[str, Bound]) -> None:
+        """Go by another configuration, or by the one there is."""
+        before = self._ports
+        try:
+            self._take(config, ports)
+        except WorkerFailure:
+            for place in ports.keys() - before.keys():
+                ports[place].close()
+            raise
+
+    def _take(self, config: Config, ports: dict[str, Bound]) -> None:
+        before = self._runtime.ports
+        self._runtime.apply(config, ports)
         for name in ("workers", "metrics"):
             if config.own.get(name) != self._config.own.get(name):
                 log.warn("{name} has changed: it is taken at the start only", name=name)
-        self._config = config
+        self._config, self._ports = config, ports
         for warning in config.warnings:
             log.warn("{warning}", warning=warning)
         self._checkValidity()
-        before = self._runtime.ports
-        self._runtime.apply(config, self._ports)
         for listener in config.listeners:
             place = placeOf(listener.name, listener.where)
             if place not in before:
-                announce(listener, self._ports[place])
+                announce(listener, ports[place])
         leaving = frozenset(filter(None, [self._switches.get("config")]))
         self._watcher.watch(config.files, leaving, config.own.watch)
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
-from twisted.internet.task import LoopingCall
+
+from txnodetls.daemon.repeating import Repeating
 
 __all__ = ["Notifier", "descriptorOf"]
 
@@ -48,8 +49,7 @@ class Notifier:
         self._address = environment.get("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
-        self._watchdog = LoopingCall(self.tell, "WATCHDOG=1")
-        self._watchdog.clock = reactor
+        self._watchdog = Repeating(reactor, lambda: self.tell("WATCHDOG=1"))
         try:
             self._every = int(environment.get("WATCHDOG_USEC", "0")) / 2e6
         except ValueError:
@@ -58,7 +58,8 @@ class Notifier:
     def ready(self) -> None:
         """It serves, at first or again."""
         self.tell("READY=1")
-        if self._every > 0 and self._address and not self._watchdog.running:
+        if self._every > 0 and self._address:
+            self.tell("WATCHDOG=1")
             self._watchdog.start(self._every)
 
     def reloading(self) -> None:
@@ -67,8 +68,7 @@ class Notifier:
 
     def stopping(self) -> None:
         """It drains."""
-        if self._watchdog.running:
-            self._watchdog.stop()
+        self._watchdog.stop()
         self.tell("STOPPING=1")
 
     def tell(self, state: str) -> None:

@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from txnodetls.constants import TICKET_KEYS_SIZE
+from txnodetls.daemon.repeating import Repeating
 from txnodetls.errors import NodeError
 from txnodetls.server import Server
 
@@ -42,18 +42,15 @@ class TicketKeys:
         self.keys: list[bytes] = [os.urandom(TICKET_KEYS_SIZE)]
         self._servers: list[Server] = []
         self._able = True
-        self._loop = LoopingCall(self.rotate)
-        self._loop.clock = reactor
+        self._rotating = Repeating(reactor, self.rotate)
 
     def start(self) -> None:
         """Replace keys from time to time, from now on."""
-        if not self._loop.running:
-            self._loop.start(_EVERY, now=False)
+        self._rotating.start(_EVERY)
 
     def stop(self) -> None:
         """Replace them no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._rotating.stop()
 
     def serve(self, servers: Iterable[Server]) -> None:
         """Give the keys to these servers, now and when they change."""

@@ -2,8 +2,10 @@
 A worker: a process of its own that serves what its supervisor tells it to.
 
 Its standard input and its descriptor 3 are the pipes of L{channel}; what it logs it prints, a
-line at a time, for the supervisor to log.  It reads no files, handles no signals of operators,
-and ends, after draining, when the supervisor says so or is gone.
+line at a time, for the supervisor to log.  It reads no files, and ends, after draining, when the
+supervisor says so or is gone.  On SIGTERM it takes no more connections, has itself replaced, and
+ends with its last one: C{kill} for an operator.  (It is also what systemd sends to all processes
+of a service unless it is told to send it to one; the supervisor then sees to the deadline.)
 """
 
 from __future__ import annotations
@@ -50,6 +52,12 @@ class Worker:
     def gone(self) -> None:
         """The supervisor is gone."""
         self._drain(0)
+
+    def leave(self) -> None:
+        """End with the last connection."""
+        if not self._draining:
+            self._report(said("leaving"))
+            self._drain(None)
 
     def _on_prepare(self, message: dict[str, Any]) -> None:
         from txnodetls.daemon.config import readConfig
@@ -174,6 +182,7 @@ def main() -> None:
     writer = process.ProcessWriter(real, cast(Any, Pipe()), REPORTS, REPORTS)
     worker = Worker(real, writer.write)
     process.ProcessReader(real, cast(Any, Pipe()), 0, 0)
+    signal.signal(signal.SIGTERM, lambda number, frame: real.callFromThread(worker.leave))
     real.callWhenRunning(lambda: writer.write(said("idle")))
     real.run(installSignalHandlers=False)
 
