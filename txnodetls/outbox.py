@@ -77,12 +77,12 @@ class Outbox:
         What one connection sends may become the output of the connection that
         it stands on, which then is the owner.
         """
-        while self._owner is not None:
+        while (owner := self._owner) is not None:
             if self._noted:
-                self._drain(self._owner)
+                self._drain(owner)
             if not self._length:
                 break
-            self._send(self._owner)
+            self._send(owner)
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""

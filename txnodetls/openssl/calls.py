@@ -61,7 +61,7 @@ RECORD: Final = 16384
 # Plaintext of one read: all that one full input area can hold, and a record.
 _PLAIN_SIZE: Final = INPUT.size + 4 * RECORD
 _plain = ffi.new("char[]", _PLAIN_SIZE)
-_plainView = memoryview(ffi.buffer(_plain))
+_plainBuffer = ffi.buffer(_plain)  # its slices are bytes objects
 _ALERT_SIZE: Final = 7
 # A BIO that has held more than this is replaced when it is empty.
 _GROWN: Final = 32768
@@ -75,6 +75,9 @@ _SSL_get_error = lib.SSL_get_error
 _SSL_get_session = lib.SSL_get_session
 _ERR_clear_error = lib.ERR_clear_error
 _fromBuffer = ffi.from_buffer
+_INPUT: Final = INPUT.pointer
+_OUTPUT: Final = OUTPUT.pointer
+_OUTPUT_SIZE: Final = OUTPUT.size
 _NULL: Final = ffi.NULL
 
 
@@ -165,7 +168,7 @@ class Driver:
 
     def feedArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
-        _BIO_write(self._rbio, INPUT.pointer, length)
+        _BIO_write(self._rbio, _INPUT, length)
         if length > _GROWN:
             self._inputGrown = True
 
@@ -175,8 +178,8 @@ class Driver:
 
         @return: how many bytes were moved; more wait if the area is full.
         """
-        room = OUTPUT.size - offset
-        length: int = _BIO_read(self._wbio, OUTPUT.pointer + offset, room)
+        place = _OUTPUT + offset if offset else _OUTPUT
+        length: int = _BIO_read(self._wbio, place, _OUTPUT_SIZE - offset)
         if length <= 0:
             length = 0
         elif length > _GROWN:
@@ -249,33 +252,33 @@ class Driver:
         ssl = self.ssl
         got = 0
         while True:
-            result = _SSL_read(ssl, _plain + got, _PLAIN_SIZE - got)
+            result = _SSL_read(ssl, _plain + got if got else _plain, _PLAIN_SIZE - got)
             if result > 0:
                 if self.noted:
                     self._asked = False
-                    self._behind = bytes(_plainView[got : got + result])
-                    return bytes(_plainView[:got]), DONE, False
+                    self._behind = _plainBuffer[got : got + result]
+                    return _plainBuffer[:got], DONE, False
                 got += result
                 if result < RECORD and not self._asked and not _BIO_get_mem_data(self._rbio, _NULL):
                     if self._inputGrown:
                         self._shrinkInput(got)
-                    return bytes(_plainView[:got]), WANT_READ, False
+                    return _plainBuffer[:got], WANT_READ, False
                 if _PLAIN_SIZE - got >= RECORD:
                     continue
-                return bytes(_plainView[:got]), DONE, False
+                return _plainBuffer[:got], DONE, False
             outcome = _OUTCOMES.get(_SSL_get_error(ssl, result), FAILED)
             if outcome == WANT_READ:
                 if self._stops:
                     if self.noted:
                         self._asked = False
-                        return bytes(_plainView[:got]), DONE, False
+                        return _plainBuffer[:got], DONE, False
                     if not self._isServer and self.sessionChanged():
-                        return bytes(_plainView[:got]), DONE, True
+                        return _plainBuffer[:got], DONE, True
                     if self.pendingInput():
                         continue
                 if self._inputGrown:
                     self._shrinkInput(got)
-            return bytes(_plainView[:got]) if got else b"", outcome, False
+            return _plainBuffer[:got] if got else b"", outcome, False
 
     def _shrinkInput(self, got: int) -> None:
         """A burst is over: give back the memory that it took."""
@@ -293,7 +296,9 @@ class Driver:
     def write(self, data: Any) -> int:
         """Encrypt a bytes-like object that is not empty."""
         _ERR_clear_error()
-        result = _SSL_write(self.ssl, _fromBuffer(data), len(data))
+        # To make a pointer costs as much as half the call; bytes are taken without one.
+        memory = data if data.__class__ is bytes else _fromBuffer(data)
+        result = _SSL_write(self.ssl, memory, len(data))
         if result > 0:
             return DONE
         return _OUTCOMES.get(_SSL_get_error(self.ssl, result), FAILED)

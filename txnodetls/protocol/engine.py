@@ -59,6 +59,9 @@ from txnodetls.protocol.trace import Tracer
 
 __all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
+_DONE: Final = calls.DONE
+_WANT_READ: Final = calls.WANT_READ
+
 # How much plaintext is encrypted per call: bounds the output BIO, which never
 # shrinks, and is large enough that the call itself costs nothing.
 SLICE: Final = 131072
@@ -149,6 +152,10 @@ class Answer:
 
 
 _NO_ANSWER: Final = Answer()
+# Looked up for each read and each write, which costs more in an enumeration (see streams.states).
+_DECRYPTED: Final = Receiving.OPEN
+_ENCRYPTED: Final = Sending.OPEN
+_WITHHELD: Final = Sending.WITHHELD
 _BEFORE_OPEN: Final = (Receiving.HELLO, Receiving.ASKING, Receiving.HANDSHAKE)
 
 
@@ -167,6 +174,9 @@ class TLSEngine:
 
     @ivar receiving: the state of the receiving half.
     @ivar sending: the state of the sending half.
+    @ivar unread: OpenSSL may hold something that has not been read yet.
+    @ivar queue: events that have not been pulled yet.  Without these and nothing unread,
+        C{nextEvent()} has nothing to give.
     @ivar driver: the OpenSSL connection, for L{txnodetls.openssl.queries}.
     @ivar pskSupplied: the handshake was made with a key that our own callback
         supplied; known when it is done.
@@ -176,7 +186,6 @@ class TLSEngine:
         "__weakref__",
         "_answer",
         "_asked",
-        "_events",
         "_hookError",
         "_made",
         "_npn",
@@ -188,20 +197,21 @@ class TLSEngine:
         "_stored",
         "_tracer",
         "_unkept",
-        "_unread",
         "driver",
         "pskSupplied",
+        "queue",
         "receiving",
         "sending",
+        "unread",
     )
 
     def __init__(self, native: SSL.Context, settings: EngineSettings) -> None:
         self._settings = settings
-        self._events: deque[Any] = deque()
+        self.queue: deque[Any] = deque()
         self._hookError: BaseException | None = None
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
-        self._unread = False
+        self.unread = False
         self._staple = _Staple.NOT_ASKED
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
@@ -290,7 +300,11 @@ class TLSEngine:
 
     def receiveArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
-        self._take(None, length)
+        if self.receiving is _DECRYPTED:
+            self.driver.feedArea(length)
+            self.unread = True
+        else:
+            self._take(None, length)
 
     def _take(self, data: bytes | None, length: int) -> None:
         receiving = self.receiving
@@ -300,7 +314,7 @@ class TLSEngine:
             else:
                 self.driver.feed(data)
             if receiving is Receiving.OPEN:
-                self._unread = True
+                self.unread = True
             elif self._staple is _Staple.ASKED:
                 self._boundHeld(self.driver.pendingInput())
             else:
@@ -319,7 +333,7 @@ class TLSEngine:
                 assert parser.hello is not None
                 self._asked = True
                 self._happen(Happening.HELLO_READ)
-                self._events.append(events.ClientHelloReceived(parser.hello))
+                self.queue.append(events.ClientHelloReceived(parser.hello))
                 return
             if reading is Reading.NOT_TLS:
                 self._release()
@@ -340,19 +354,19 @@ class TLSEngine:
     def receiveEnd(self) -> None:
         """The network has nothing more to say."""
         # What was received before has to be read before.
-        while self._unread:
+        while self.unread:
             self._queue(*self.driver.read())
         if self.receiving is Receiving.OPEN:
             # The peer can say no more, but it may still listen.
-            self._events.append(events.Truncated(True))
+            self.queue.append(events.Truncated(True))
             self._happen(Happening.CUT_OFF)
         elif self.receiving in _BEFORE_OPEN:
-            self._events.append(events.Truncated(False))
+            self.queue.append(events.Truncated(False))
             self._happen(Happening.DIED)
 
     def drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area; how many bytes."""
-        if self.sending is Sending.WITHHELD:
+        if self.sending is _WITHHELD:
             return 0
         return self.driver.drain(offset)
 
@@ -366,22 +380,22 @@ class TLSEngine:
 
     def nextEvent(self) -> Any:
         """The next event; C{bytes} for application data; None if there is none."""
-        if self.sending is Sending.WITHHELD:
+        if self.sending is _WITHHELD:
             return self._nextWithheld()
-        queue = self._events
+        queue = self.queue
         while not queue:
-            if not self._unread:
+            if not self.unread:
                 return None
             data, outcome, hasSession = self.driver.read()
-            if outcome == calls.WANT_READ and data and not queue:
-                self._unread = False
+            if outcome == _WANT_READ and data and not queue:
+                self.unread = False
                 return data
             self._queue(data, outcome, hasSession)
         return queue.popleft()
 
     def _nextWithheld(self) -> Any:
         """What there is up to the last of the sessions."""
-        queue = self._events
+        queue = self.queue
         if any(type(event) is events.SessionMade for event in queue):
             return queue.popleft()
         return None
@@ -404,10 +418,10 @@ class TLSEngine:
         @return: whether it was taken.  If not, offer it again later: the
             handshake (or a renegotiation) is not done.
         """
-        if self.sending is not Sending.OPEN:
+        if self.sending is not _ENCRYPTED:
             return False
         outcome = self.driver.write(data)
-        if outcome == calls.DONE:
+        if outcome == _DONE:
             return True
         if outcome == calls.FAILED:
             self._fail()
@@ -520,8 +534,8 @@ class TLSEngine:
     def close(self) -> None:
         """Forget everything.  Nothing happens afterwards."""
         self._happen(Happening.DIED)
-        self._events.clear()
-        self._unread = False
+        self.queue.clear()
+        self.unread = False
         self._parser = None
         hooks.unregister(self.driver)
 
@@ -546,7 +560,7 @@ class TLSEngine:
             self._fail()
         elif outcome == calls.CLOSED:
             # close_notify in the middle of a handshake: the peer gave up.
-            self._events.append(events.Truncated(False))
+            self.queue.append(events.Truncated(False))
             self._happen(Happening.DIED)
 
     def _shake(self) -> int:
@@ -575,7 +589,7 @@ class TLSEngine:
         if not self._watched():
             self._checkPsk()
         self._happen(Happening.SECURED)
-        self._unread = True
+        self.unread = True
         if queries.protocol(self.driver) != "TLSv1.3":
             hooks.watchHandshakes(self.driver, self)
         if self._settings.isServer:
@@ -600,7 +614,7 @@ class TLSEngine:
 
     def _completeServer(self) -> None:
         self._stored = None
-        queue = self._events
+        queue = self.queue
         made, self._made = self._made, None
         if self._watched():
             sessions.unwatchProgress(self.driver)
@@ -618,7 +632,7 @@ class TLSEngine:
     def _report(self, made: Iterable[tuple[bytes, bytes]]) -> None:
         """Report new sessions of a server, and wait until they are kept."""
         for sessionId, session in made:
-            self._events.append(events.SessionMade(sessionId, session))
+            self.queue.append(events.SessionMade(sessionId, session))
             self._unkept += 1
         if self._unkept:
             self._happen(Happening.SESSION_MADE)
@@ -631,7 +645,7 @@ class TLSEngine:
         return [(sessionId, session)] if session and sessionId else []
 
     def _completeClient(self) -> None:
-        self._events.append(events.HandshakeCompleted())
+        self.queue.append(events.HandshakeCompleted())
         self._issueSession()
 
     def _issueSession(self, again: bool = False) -> None:
@@ -644,7 +658,7 @@ class TLSEngine:
         # TLS 1.2 and older: the session is complete with the handshake.
         session = queries.session(driver)
         if session is not None and queries.sessionIdOf(session):
-            self._events.append(events.SessionIssued(session, again))
+            self.queue.append(events.SessionIssued(session, again))
 
     # -- later handshakes (TLS 1.2 and older)
 
@@ -670,7 +684,7 @@ class TLSEngine:
         self.pskSupplied = False
         self._psk = None
         self._happen(Happening.BEGUN_ANEW)
-        self._events.append(events.HandshakeBegun())
+        self.queue.append(events.HandshakeBegun())
 
     def _completeAgain(self) -> None:
         self._checkPsk()
@@ -679,7 +693,7 @@ class TLSEngine:
             self._issueSession(again=True)
         elif self._settings.reportSessions:
             self._report(self._sessionMade())
-        self._events.append(events.HandshakeCompleted(again=True))
+        self.queue.append(events.HandshakeCompleted(again=True))
 
     def _fail(self) -> None:
         if self.receiving is Receiving.HANDSHAKE or self.sending is Sending.RENEGOTIATING:
@@ -699,8 +713,8 @@ class TLSEngine:
         self._die(self._hookError or error, told and self._hookError is None)
 
     def _die(self, error: BaseException, told: bool = False) -> None:
-        self._events.append(events.Failed(error, told))
-        self._unread = False
+        self.queue.append(events.Failed(error, told))
+        self.unread = False
         self._happen(Happening.DIED)
 
     def _happen(self, happening: Happening) -> None:
@@ -712,7 +726,7 @@ class TLSEngine:
     def _queue(self, data: bytes, outcome: int, hasSession: bool) -> None:
         """What a read has brought, as events."""
         if data:
-            self._events.append(data)
+            self.queue.append(data)
         if self.driver.noted:
             self._followHandshakes()
         if hasSession:
@@ -720,14 +734,14 @@ class TLSEngine:
             if self.sending is not Sending.RENEGOTIATING:
                 session = queries.session(self.driver)
                 if session is not None:
-                    self._events.append(events.SessionIssued(session))
+                    self.queue.append(events.SessionIssued(session))
         elif outcome != calls.DONE:
-            self._unread = False
+            self.unread = False
         if outcome == calls.FAILED or self._hookError is not None:
             self._fail()
         elif outcome == calls.CLOSED:
             self._happen(Happening.END_RECEIVED)
-            self._events.append(events.EndReceived())
+            self.queue.append(events.EndReceived())
 
     # -- what the trampolines ask (see txnodetls.openssl.hooks)
 
@@ -759,19 +773,19 @@ class TLSEngine:
 
     def hookKeylog(self, line: bytes) -> None:
         if self._settings.keylog:
-            self._events.append(events.KeyLogged(line + b"\n"))
+            self.queue.append(events.KeyLogged(line + b"\n"))
 
     def hookStatus(self) -> bytes | bool | None:
         if self._settings.isServer:
             return self._answer.staple
-        self._events.append(events.StapleReceived(queries.staple(self.driver)))
+        self.queue.append(events.StapleReceived(queries.staple(self.driver)))
         return True
 
     def hookCertificate(self) -> bool:
         ask = self._answer.askStaple
         if self._staple is _Staple.WANTED and ask is not None:
             self._staple = _Staple.ASKED
-            self._events.append(events.StapleWanted(ask))
+            self.queue.append(events.StapleWanted(ask))
         return self._staple is not _Staple.ASKED
 
     def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:

@@ -317,7 +317,11 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             if self._idle is not None:
                 self._idle.touch()
             engine = self._engine
-            while engine is not None and (self._reading or not self._secure):
+            while (
+                engine is not None
+                and (engine.unread or engine.queue)
+                and (self._reading or not self._secure)
+            ):
                 event = engine.nextEvent()
                 if event is None:
                     break
@@ -501,24 +505,6 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             # The stream hands over one chunk at a time, so this is the only one.
             self._waiting = (bytes(chunk), callback)
             return False
-        return self._encrypt(engine, chunk, callback)
-
-    def _accept(self, data: Any, cb: Callback | None) -> bool:
-        if self._secure or self._writeLength + len(data) <= MAX_EARLY_WRITES:
-            return super()._accept(data, cb)
-        error = NodeError(
-            f"more than {MAX_EARLY_WRITES} bytes were written before the handshake was done",
-            "ENOBUFS",
-            blame=Blame.LOCAL,
-            phase=Phase.HANDSHAKING,
-            syscall="write",
-        )
-        if cb is not None:
-            self._ticks.nextTick(self._call, cb, error)
-        self.destroy(error)
-        return False
-
-    def _encrypt(self, engine: TLSEngine, chunk: Any, callback: Callback) -> bool:
         if self._idle is not None:
             self._idle.touch()
         length = len(chunk)
@@ -542,6 +528,21 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             self._ticks.immediate(self._goOn, callback)
             return False
         return True
+
+    def _accept(self, data: Any, cb: Callback | None) -> bool:
+        if self._secure or self._writeLength + len(data) <= MAX_EARLY_WRITES:
+            return super()._accept(data, cb)
+        error = NodeError(
+            f"more than {MAX_EARLY_WRITES} bytes were written before the handshake was done",
+            "ENOBUFS",
+            blame=Blame.LOCAL,
+            phase=Phase.HANDSHAKING,
+            syscall="write",
+        )
+        if cb is not None:
+            self._ticks.nextTick(self._call, cb, error)
+        self.destroy(error)
+        return False
 
     def _goOn(self, callback: Callback) -> None:
         """It is this connection's turn again, if it has not been destroyed."""
@@ -569,12 +570,11 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         return len(view)
 
     def _writeWaiting(self) -> None:
-        engine = self._engine
-        if engine is None or self._waiting is None:
+        if self._engine is None or self._waiting is None:
             return
         chunk, callback = self._waiting
         self._waiting = None
-        if self._encrypt(engine, chunk, callback):
+        if self._write(chunk, callback):
             callback(None)
 
     def _final(self, callback: Callback) -> None:
@@ -629,7 +629,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
     def _drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area (called by the outbox)."""
         engine = self._engine
-        if engine is None or (engine.sending is Sending.OPEN and not self._secure):
+        if engine is None or (not self._secure and engine.sending is Sending.OPEN):
             # Whoever is to be judged gets nothing before the verdict, even if
             # others write while it is given.
             return 0

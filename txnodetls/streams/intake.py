@@ -118,7 +118,7 @@ class Intake(StreamLife):
             and chunk
         ):
             # The straight way: nothing is kept, nothing is scheduled.
-            self._fire("data", chunk)
+            self._fireOne(self._events["data"], "data", chunk)
             return self._readSource is RUNNING
         if chunk is None:
             self._endOfSource()

@@ -122,23 +122,31 @@ class TickQueue:
             if self._ticks:
                 self._runTicks()
             try:
-                function(*args)
+                if args:
+                    function(*args)
+                else:  # nearly always, and cheaper
+                    function()
             except Exception:
                 _log.failure("An I/O callback failed: {function!r}", function=function)
-            self._settle()
-        finally:
+            while self._ticks or self.endings:
+                if self._ticks:
+                    self._runTicks()
+                if self.endings:
+                    self._runEndings()
+        except BaseException:  # KeyboardInterrupt and its like
             self.active = False
-            if self._ticks or self.endings:  # only after a KeyboardInterrupt
+            if self._ticks or self.endings:
                 self._ask()
+            raise
+        self.active = False
 
-    def _settle(self) -> None:
-        while self._ticks or self.endings:
-            if self._ticks:
-                self._runTicks()
-            if self.endings:
-                endings, self.endings = self.endings, []
-                for ending in endings:
-                    _guarded(ending, ())
+    def _runEndings(self) -> None:
+        endings, self.endings = self.endings, []
+        for ending in endings:
+            try:
+                ending()
+            except Exception:
+                _log.failure("The end of a turn failed: {function!r}", function=ending)
 
     def _runTicks(self) -> None:
         ticks = self._ticks

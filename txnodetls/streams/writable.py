@@ -158,8 +158,23 @@ class WriteHalf(ReadHalf):
         size = len(chunk)
         if size >= self._writeMark:
             return self._accept(chunk, None)
+        # The straight way, as far as it goes; _hand and _onWritten are what it stands for.
         self._writeLength = self._writeHanded = size
-        self._hand(chunk, False)
+        self._writeActivity = HANDING
+        try:
+            done = self._write(chunk, self._onWritten)
+        except Exception as error:
+            self._sinkRaised(error)
+            return self._life is ALIVE
+        if (
+            done
+            and self._writeActivity is HANDING
+            and not (self._writeQueue or self._writeState or self._writeDrainOwed)
+        ):
+            self._writeActivity = IDLE
+            self._writeLength = self._writeHanded = 0
+        else:
+            self._handed(done)
         return self._life is ALIVE
 
     def end(
@@ -303,11 +318,17 @@ class WriteHalf(ReadHalf):
             else:
                 done = self._write(data, self._onWritten)
         except Exception as error:
-            if self._writeActivity is HANDING:
-                self._onWritten(error)
-            else:  # it had called back before it raised
-                self._errorOrDestroy(error, True)
-            return
+            self._sinkRaised(error)
+        else:
+            self._handed(done)
+
+    def _sinkRaised(self, error: Exception) -> None:
+        if self._writeActivity is HANDING:
+            self._onWritten(error)
+        else:  # it had called back before it raised
+            self._errorOrDestroy(error, True)
+
+    def _handed(self, done: bool) -> None:
         if done:
             self._onWritten(None)
         elif self._writeActivity is HANDING:

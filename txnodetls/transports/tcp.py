@@ -132,7 +132,10 @@ class _Receiving(Enum):
     DISCARDING = "discarding"
 
 
-_READS = (_Receiving.FLOWING, _Receiving.DISCARDING)
+# Looked up for each read and each write, which costs more in an enumeration (see streams.states).
+_OPEN = _Sending.OPEN
+_FLOWING = _Receiving.FLOWING
+_READS = (_FLOWING, _Receiving.DISCARDING)
 
 
 @implementer(IReadWriteDescriptor, IHalfCloseableDescriptor)
@@ -213,7 +216,7 @@ class SocketCarrier(Carrier):
     # receiving
 
     def _receive(self) -> None:
-        if self._receiving is not _Receiving.FLOWING:
+        if self._receiving is not _FLOWING:
             self._discard()
             return
         try:
@@ -223,13 +226,10 @@ class SocketCarrier(Carrier):
         except OSError as error:
             self._broken(error.errno, "read")
             return
-        if length:
-            self._deliver(length)
-        else:
+        if not length:
             self._stopReading(_Receiving.ENDED)
             self.owner.carrierEnd()
-
-    def _deliver(self, length: int) -> None:
+            return
         self.bytesRead += length
         try:
             self.owner.carrierArea(length)
@@ -278,7 +278,7 @@ class SocketCarrier(Carrier):
 
     def write(self, data: Data) -> None:
         """Send C{data}, or queue what the kernel does not take now."""
-        if self._sending is not _Sending.OPEN or self.closed:
+        if self._sending is not _OPEN or self.closed:
             return
         length = len(data)
         self.bytesWritten += length
@@ -289,7 +289,7 @@ class SocketCarrier(Carrier):
 
     def writeArea(self, length: int) -> None:
         """L{write} for the first C{length} bytes of the output area."""
-        if self._sending is not _Sending.OPEN or self.closed:
+        if self._sending is not _OPEN or self.closed:
             return
         self.bytesWritten += length
         sent = 0 if self._queue else self._send(_OUTPUT[:length])
@@ -458,7 +458,8 @@ class SocketCarrier(Carrier):
                 length = self._receiveLast()
                 if not length:
                     break
-                self._deliver(length)
+                self.bytesRead += length
+                self.owner.carrierArea(length)
         finally:
             if not self.closed:
                 self._shut()

@@ -191,7 +191,7 @@ class SocketTransport:
         if isinstance(data, str):
             raise TypeError("data must be bytes, not str")
         stream = self._socket
-        if not stream.writable:
+        if stream._life or stream._writeState:  # it is not writable
             return
         if not stream.write(data) and self._producer is not None and not self._paused:
             self._paused = True
