@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.daemon.everyone import Interpreter
 from tests.support import PROJECT
 
 TWISTD = [
@@ -29,18 +30,28 @@ class Twistd:
     Use it in a C{with}: it ends with the block, and so do its pipes.
 
     @param executable: what it takes for its own interpreter when it starts workers.
+    @param python: the interpreter that runs it, in place of the tests' own.
     """
 
-    def __init__(self, *arguments: str, cwd: Path, executable: str = "") -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        cwd: Path,
+        executable: str = "",
+        python: Interpreter | None = None,
+    ) -> None:
         self.output = ""
         command = [*TWISTD, "-n", "--pidfile=", *arguments]
         if executable:
             command[2] = f"import sys; sys.executable = {executable!r}; {command[2]}"
+        if python is None:
+            python = Interpreter(sys.executable, {"PYTHONPATH": str(PROJECT)})
+        command[0] = python.path
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            env=os.environ | python.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

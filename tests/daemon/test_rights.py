@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import ssl
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.daemon.running import Twistd
+from tests.daemon.everyone import NOBODY, Interpreter, interpreterForEveryone
+from tests.daemon.running import Twistd, run
 from tests.daemon.test_listeners import PAIR, dial, exchange
 from tests.daemon.test_runtime import serial
 from tests.daemon.test_workers import pids
-from tests.support import Pki, runTool
-
-NOBODY = 65534
+from tests.support import Pki
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights")
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[Interpreter]:
+    with TemporaryDirectory(prefix="everyone-") as directory:
+        os.chmod(directory, 0o755)
+        yield interpreterForEveryone(Path(directory))
 
 
 @pytest.fixture
@@ -32,13 +39,15 @@ def open_(directory: Path) -> Path:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
-    workers: int, open_: Path, pki: Pki, trusting: ssl.SSLContext
+    workers: int,
+    open_: Path,
+    pki: Pki,
+    trusting: ssl.SSLContext,
+    python: Interpreter,
 ) -> None:
-    if workers and runTool(["/usr/bin/env", sys.executable, "-c", ""], user=NOBODY).returncode:
-        pytest.skip("the interpreter is not for everyone here, so that no worker can be started")
     rights = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
     arguments = ["nodetls", *PAIR, "--watch=0", "--drainTimeout=500", f"--workers={workers}"]
-    with Twistd(*rights, *arguments, cwd=open_) as daemon:
+    with Twistd(*rights, *arguments, cwd=open_, python=python) as daemon:
         (port,) = daemon.ports()
         pid = pids(daemon, 1)[0] if workers else daemon.process.pid
         with dial(port, trusting) as client:
@@ -60,3 +69,33 @@ def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
                 if serial(client) != first:
                     return
         pytest.fail("the new certificate is not served")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ticket_keys_in_a_file_belong_to_the_user_that_serves(
+    workers: int, open_: Path, trusting: ssl.SSLContext, python: Interpreter
+) -> None:
+    (open_ / "keys").mkdir()
+    os.chown(open_ / "keys", NOBODY, NOBODY)
+    rights = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
+    arguments = ["nodetls", *PAIR, "--ticket-keys=file:keys/ring", f"--workers={workers}"]
+    with Twistd(*rights, *arguments, cwd=open_, python=python) as daemon:
+        (port,) = daemon.ports()
+        with dial(port, trusting) as client:
+            assert exchange(client) == b"a question"
+        found = os.stat(open_ / "keys" / "ring")
+        assert (found.st_uid, found.st_mode & 0o777) == (NOBODY, 0o600)
+    assert "ticket keys" not in daemon.output
+
+
+def test_a_file_of_keys_that_could_not_be_used_later_is_told_at_the_start(open_: Path) -> None:
+    """Of root's it can be read until rights are given up, and then no more."""
+    (open_ / "seal.key").write_bytes(bytes(32))
+    (open_ / "seal.key").chmod(0o600)
+    store = "--session-store=memcached://127.0.0.1:1?keyFile=seal.key"
+    arguments = ["nodetls", *PAIR, store, "--test-config"]
+    assert run(*arguments, cwd=open_)[0] == 0
+    status, output = run(f"--uid={NOBODY}", f"--gid={NOBODY}", *arguments, cwd=open_)
+    assert status == 1
+    assert "twistd nodetls: --session-store: " in output
+    assert "seal.key cannot be opened: Permission denied" in output

@@ -14,6 +14,7 @@ from twisted.python import usage
 from txnodetls.daemon.config import Config, readConfig
 from txnodetls.daemon.manual import manual
 from txnodetls.daemon.settings import FLAGS, SETTINGS
+from txnodetls.daemon.sharing import STAYING, Rights
 from txnodetls.daemon.validity import troubles
 from txnodetls.daemon.written import ConfigError
 from txnodetls.options import SERVER
@@ -63,7 +64,8 @@ class Options(usage.Options):
         self.switches = {
             name: "yes" if name in FLAGS else value for name, value in self.items() if value
         }
-        self.config = readConfig(self.switches)
+        rights = STAYING if self.parent is None else Rights.given(self.parent)
+        self.config = readConfig(self.switches, rights=rights)
         if self["test-config"]:
             for listener in self.config.listeners:
                 sys.stdout.write(f"{listener.name}: {listener.serving}\n")

@@ -44,7 +44,7 @@ from txnodetls.daemon.settings import (
     SWITCH_ONLY,
     Scope,
 )
-from txnodetls.daemon.sharing import addSharing
+from txnodetls.daemon.sharing import STAYING, Rights, addSharing
 from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import ConfigError, Level, levelOfSwitches, readFile
@@ -206,11 +206,14 @@ class Config:
     warnings: tuple[str, ...] = ()
 
 
-def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Config:
+def readConfig(
+    switches: Mapping[str, Any], files: Files | None = None, rights: Rights = STAYING
+) -> Config:
     """
     What these switches, by name, amount to, together with the file that they may name.
 
     @param files: where files are read from; by default the disk.
+    @param rights: those that the process is going to have, if they are not those it has.
     @raise ConfigError: something is wrong.
     """
     files = Files() if files is None else files
@@ -234,8 +237,9 @@ def readConfig(switches: Mapping[str, Any], files: Files | None = None) -> Confi
             named = NAME if len(levels) < 2 else f"listener{number}"
             if file is not None:
                 level = _inherited(level, file)
+            level = _inherited(given, level)
             listeners.append(
-                _listener(_inherited(given, level), named, file is not None, own, files, warnings)
+                _listener(level, named, file is not None, own, files, rights, warnings)
             )
     _checkApart(listeners, levels)
     return Config(tuple(listeners), own, files, tuple(warnings))
@@ -384,6 +388,7 @@ def _listener(
     inFile: bool,
     process: Options,
     files: Files,
+    rights: Rights,
     warnings: list[str],
 ) -> ListenerConfig:
     own = _own(level)
@@ -409,7 +414,7 @@ def _listener(
     elif not credentials and not own.strictSNI and "pskCallback" not in options:
         throwaway = _throwaway(options, where.get("host"), files)
     options["secureContext"] = _context(level, options, name)
-    addSharing(level, own, options)
+    addSharing(level, own, options, rights)
     _tryServer(level, options)
     routes = _routes(level, options, name, own)
     named = _byNames(level, options, name, routes, groups)
