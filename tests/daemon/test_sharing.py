@@ -105,6 +105,15 @@ def test_what_is_wrong_is_told_by_the_switch(
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("workers", "said"), [("0", False), ("1", False), ("2", True)])
+def test_what_workers_would_not_share_is_warned_about(
+    files: Path, workers: str, said: bool
+) -> None:
+    switches = {"session-store": "memory:", "ticket-keys": "memory", "workers": workers}
+    warnings = readConfig(switches).warnings
+    assert [each.split()[1] for each in warnings] == ["ticket-keys", "session-store"] * said
+
+
 def test_keys_of_the_server_seal_a_store_that_has_none(files: Path) -> None:
     for keys in ({"ticket-keys": "memory"}, {"ticketKeysFile": str(files / "tickets")}):
         (found,) = options(readConfig({"session-store": "memcached://localhost", **keys}))

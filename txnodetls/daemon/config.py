@@ -16,12 +16,10 @@ certificate unless C{requestCert} says no.
 
 from __future__ import annotations
 
-import enum
 import importlib.util
 import ipaddress
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -29,6 +27,7 @@ from txnodetls.constants import PROTOCOL_VERSIONS, SSL_OP_NO_RENEGOTIATION, defa
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.daemon.certdir import Pair, grouped, readDirectory
 from txnodetls.daemon.files import Files
+from txnodetls.daemon.meaning import checkUsed, hostAndPort, inherited, modeOf, modesWithin, sift
 from txnodetls.daemon.names import NameTable, matches, wrongName
 from txnodetls.daemon.proxyprotocol import Networks
 from txnodetls.daemon.rules import Rules, readRules
@@ -42,9 +41,10 @@ from txnodetls.daemon.settings import (
     ROUTE_ONLY,
     SETTINGS,
     SWITCH_ONLY,
+    Mode,
     Scope,
 )
-from txnodetls.daemon.sharing import STAYING, Rights, addSharing
+from txnodetls.daemon.sharing import KEYS, STAYING, STORE, Rights, addSharing
 from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import ConfigError, Level, levelOfSwitches, readFile
@@ -75,18 +75,6 @@ _LISTENING: Final = frozenset(LISTEN.textNames()) - frozenset(CONNECT.textNames(
     "port",
     "path",
 }
-
-
-class Mode(enum.Enum):
-    """What is done with a connection; the values are the settings that say so."""
-
-    ECHO = "echo"
-    TERMINATE = "proxy"
-    ORIGINATE = "originate"
-    STATIC = "static"
-
-
-_MODES: Final = tuple(mode.value for mode in Mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +220,17 @@ def readConfig(
                     problem = f"there are {len(levels)} listeners: say it in {file and file.title}"
                     raise given.error(name, problem)
         listeners = []
+        merged: list[Level] = []
         warnings: list[str] = []
-        for number, level in enumerate(levels or [Level()], 1):
+        for number, table in enumerate(levels or [Level()], 1):
             named = NAME if len(levels) < 2 else f"listener{number}"
-            if file is not None:
-                level = _inherited(level, file)
-            level = _inherited(given, level)
+            level = inherited(given, table if file is None else inherited(table, file))
+            level.inherited = _around(level, table, given, len(levels))
+            merged.append(level)
             listeners.append(
                 _listener(level, named, file is not None, own, files, rights, warnings)
             )
+    checkUsed([given] if file is None else [given, file], merged)
     _checkApart(listeners, levels)
     return Config(tuple(listeners), own, files, tuple(warnings))
 
@@ -294,20 +284,12 @@ def _checkApart(listeners: Iterable[ListenerConfig], levels: list[Level]) -> Non
         places[place] = number
 
 
-def _inherited(level: Level, outer: Level) -> Level:
-    """A level, and what it does not say from around it; what is served is said as a whole."""
-    taken = Level(dict(outer.values), outer.places, outer.title, outer.inner)
-    if any(mode in level.values for mode in _MODES):
-        for mode in _MODES:
-            taken.values.pop(mode, None)
-    if "path" in level.values:
-        taken.values.pop("port", None)
-    if "port" in level.values:
-        taken.values.pop("path", None)
-    merged = level.over(taken)
-    merged.title = level.title or outer.title
-    merged.inner = level.inner or (outer.inner if not level.title else [])
-    return merged
+def _around(level: Level, table: Level, given: Level, count: int) -> Set[str]:
+    """What was not said for this listener itself: without tables all was, with one the switches."""
+    if not count:
+        return frozenset()
+    own = table.values.keys() | (given.values.keys() if count == 1 else set())
+    return level.values.keys() - own
 
 
 # -- values
@@ -391,16 +373,17 @@ def _listener(
     rights: Rights,
     warnings: list[str],
 ) -> ListenerConfig:
-    own = _own(level)
+    serving = _serving(level, inFile)
+    own = serving.own
     name = own.get("name") or name
-    serving = _serving(level, own, inFile)
     where = _where(level, own)
     table = CONNECT if serving.mode is Mode.ORIGINATE else SERVER
-    options = _values(table, level, _ofTable(table, level))
+    options = _values(table, level, _ofTable(level))
     if process.get("trace-tls"):
         options.setdefault("enableTrace", True)
     if serving.mode is Mode.ORIGINATE:
-        _forbid(level, _TLS_ONLY)
+        if level.inner:
+            raise level.inner[0].error("route", "has no meaning with originate")
         serving = _originating(level, serving, options, process)
         return ListenerConfig(name, where, {}, serving, level)
     groups = _directory(level, own, files, warnings)
@@ -415,6 +398,9 @@ def _listener(
         throwaway = _throwaway(options, where.get("host"), files)
     options["secureContext"] = _context(level, options, name)
     addSharing(level, own, options, rights)
+    for each in (KEYS, STORE):
+        if process.workers > 1 and (own.get(each) or "").startswith("memory"):
+            warnings.append(f"{name}: {each} in memory is each worker's own: others do not know it")
     _tryServer(level, options)
     routes = _routes(level, options, name, own)
     named = _byNames(level, options, name, routes, groups)
@@ -435,16 +421,6 @@ def _listener(
     )
 
 
-_TLS_ONLY: Final = (
-    "certDir",
-    "strictSNI",
-    "clientSubject",
-    "clientSAN",
-    "acceptProxyFrom",
-    "sendProxy",
-)
-
-
 def _byNames(
     level: Level,
     options: Mapping[str, Any],
@@ -462,15 +438,6 @@ def _byNames(
         context = _groupContext(level, options, group, listener)
         found.append((group[0].source, names, context))
     return found
-
-
-def _forbid(level: Level, names: Iterable[str]) -> None:
-    """What has no meaning with originate."""
-    for name in names:
-        if name in level.values:
-            raise level.error(name, "has no meaning with originate")
-    if level.inner:
-        raise level.inner[0].error("route", "has no meaning with originate")
 
 
 def _rules(level: Level, own: Options, options: Mapping[str, Any]) -> Rules:
@@ -547,7 +514,7 @@ def _routes(
     for number, written in enumerate(level.inner, 1):
         around = Level(dict(level.values), level.places, level.title)
         around.values.pop("name", None)
-        merged = _inherited(written, around)
+        merged = inherited(written, around)
         route = _route(written, merged, options, listener, f"route{number}")
         if any(route.name == other.name for other in routes):
             raise written.error("name", f"{route.name!r} is another route's, too")
@@ -567,8 +534,8 @@ def _routes(
 def _route(
     written: Level, merged: Level, listeners: Mapping[str, Any], listener: str, name: str
 ) -> RouteConfig:
-    own = _own(merged)
-    serving = _serving(merged, own, True)
+    serving = _serving(merged, True)
+    own = serving.own
     servernames, protocols = tuple(own.get("servernames") or ()), tuple(own.get("protocols") or ())
     for each in servernames:
         if (wrong := wrongName(each)) is not None:
@@ -595,15 +562,9 @@ def _route(
     return RouteConfig(name, serving, servernames, protocols, context, rules, frozenset(given))
 
 
-def _ofTable(table: OptionTable, level: Level) -> list[str]:
-    """The names of Node's options in a level, all of which are to be in this table."""
-    names = [each for each in level.values if each not in OWN and each not in _LISTENING]
-    for each in names:
-        if each not in table and each not in table.files:
-            with_ = "has a meaning with originate only"
-            without = "has no meaning with originate"
-            raise level.error(each, with_ if table is SERVER else without)
-    return names
+def _ofTable(level: Level) -> list[str]:
+    """The names of Node's options in a level."""
+    return [each for each in level.values if each not in OWN and each not in _LISTENING]
 
 
 def _originating(
@@ -611,11 +572,8 @@ def _originating(
 ) -> Serving:
     """Where to connect to, and how."""
     target = serving.target
-    place: tuple[str, int] | str = target
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]]+)):(\d+)", target)
-    if found is not None and (found[2] is None or "/" not in found[2]) and int(found[3]) < 65536:
-        place = (str(found[1] or found[2]), int(found[3]))
-    else:
+    place: tuple[str, int] | str = hostAndPort(target) or target
+    if place is target:
         _tryEndpoint(level, "originate", target)
         if "servername" not in options and options.get("rejectUnauthorized") is not False:
             raise level.error("servername", "is needed: an endpoint does not tell the server's")
@@ -639,19 +597,16 @@ def _own(level: Level) -> Options:
     return Options(OWN, DEFAULTS | _values(OWN, level, names))
 
 
-def _serving(level: Level, own: Options, inFile: bool) -> Serving:
-    said = [mode for mode in Mode if own.get(mode.value) not in (None, False)]
-    if len(said) > 1:
-        others = ", ".join(mode.value for mode in said[:-1])
-        raise level.error(said[-1].value, f"cannot be together with {others}")
-    if not said:
+def _serving(level: Level, inFile: bool) -> Serving:
+    mode = modeOf(level, _own(level).get)
+    if mode is None:
         if inFile:
             # An echo that was not asked for would be an open mirror.
-            raise level.error("proxy", f"say what to serve: one of {', '.join(_MODES)}")
-        said = [Mode.ECHO]
-    (mode,) = said
-    if own.get("sendProxy") and mode is not Mode.TERMINATE:
-        raise level.error("sendProxy", "has a meaning with proxy only")
+            modes = ", ".join(each.value for each in Mode)
+            raise level.error("proxy", f"say what to serve: one of {modes}")
+        mode = Mode.ECHO
+    sift(level, {mode} | modesWithin(level))
+    own = _own(level)
     if own.get("acceptProxyFrom") is not None:
         try:
             Networks(own.acceptProxyFrom)
@@ -678,17 +633,11 @@ def _tryEndpoint(level: Level, name: str, string: str) -> None:
 def _where(level: Level, own: Options) -> dict[str, Any]:
     written = [name for name in level.values if name in _LISTENING]
     if own.get("systemd") is not None:
-        for name in ("port", "path", "interface"):
-            if name in level.values:
-                raise level.error(name, "has no meaning together with systemd")
         try:
             return {"descriptor": descriptorOf(own.systemd)}
         except ValueError as error:
             raise level.error("systemd", str(error)) from error
     if "path" in written:
-        for name in ("port", "interface"):
-            if name in level.values:
-                raise level.error(name, "has no meaning together with path")
         return _values(LISTEN, level, written)
     interface = own.get("interface") or INTERFACE
     try:

@@ -83,7 +83,7 @@ class Listener:
     @param bound: its port; the listener's from now on.
     @param began: told of each connection that was accepted.
     @param ended: told of each that has ended.
-    @param keylog: listens to the servers' 'keylog' events.
+    @param keylog: called with each line of secrets, and the socket whose they are.
     """
 
     def __init__(
@@ -206,8 +206,17 @@ class Listener:
         # The time is this daemon's own business.
         if isinstance(place, str):
             below = clientFromString(self._reactor, place)
-            return wrapClient(below, options, reactor=self._reactor, connectTimeout=0)
-        return ClientEndpoint(self._reactor, *place, options, connectTimeout=0)
+            return wrapClient(
+                below, options, reactor=self._reactor, connectTimeout=0, socketMade=self._logged
+            )
+        return ClientEndpoint(
+            self._reactor, *place, options, connectTimeout=0, socketMade=self._logged
+        )
+
+    def _logged(self, socket: Any) -> None:
+        """A connection to a backend begins: its secrets go where those of clients go."""
+        if self._keylog is not None:
+            socket.on("keylog", partial(self._keylog, socket=socket))
 
     # -- what FrontServer tells (see Host)
 

@@ -31,6 +31,7 @@ __all__ = [
     "ROUTE_ONLY",
     "SETTINGS",
     "SWITCH_ONLY",
+    "Mode",
     "Scope",
     "Setting",
 ]
@@ -38,6 +39,20 @@ __all__ = [
 PORT: Final = 8443
 INTERFACE: Final = "127.0.0.1"
 HANDSHAKE_TIMEOUT: Final = 10_000
+
+
+class Mode(enum.Enum):
+    """What is done with a connection; the values are the settings that say so."""
+
+    ECHO = "echo"
+    TERMINATE = "proxy"
+    ORIGINATE = "originate"
+    STATIC = "static"
+
+
+ANY: Final = frozenset(Mode)
+TLS: Final = ANY - {Mode.ORIGINATE}
+"""Where clients speak TLS."""
 
 
 class Scope(enum.IntEnum):
@@ -57,6 +72,7 @@ class Setting:
     @ivar kind: what it takes, in a word; empty for a switch that takes nothing.
     @ivar group: under which heading the manual has it.
     @ivar default: what holds without it, in words for the manual; empty: nothing.
+    @ivar modes: where it means something.
     """
 
     name: str
@@ -65,6 +81,7 @@ class Setting:
     group: str
     help: str
     default: str = ""
+    modes: frozenset[Mode] = ANY
 
 
 _SERVE: Final = "What is served"
@@ -143,8 +160,9 @@ def _own(
     help: str,
     default: str = "",
     value: Any = None,
+    modes: frozenset[Mode] = ANY,
 ) -> None:
-    _OWN.append((Setting(name, kind, scope, group, help, default), parse))
+    _OWN.append((Setting(name, kind, scope, group, help, default, modes), parse))
     if value is not None:
         DEFAULTS[name] = value
 
@@ -220,6 +238,7 @@ _own(
     "Directory of certificates and keys: NAME.pem with both, NAME.crt and NAME.key, "
     "NAME/fullchain.pem and NAME/privkey.pem, NAME/tls.crt and NAME/tls.key. A client gets the "
     "one for the name it asks for; otherwise cert, or what is called default, or the first.",
+    modes=TLS,
 )
 _own(
     "strictSNI",
@@ -231,6 +250,7 @@ _own(
     "is for.",
     "no",
     False,
+    modes=TLS,
 )
 _own(
     "certWarning",
@@ -250,6 +270,7 @@ _own(
     text.words,
     "Let in only clients with such a subject in their verified certificate: CN=a; with a plus "
     "sign, CN=a+O=b, it must have both.",
+    modes=TLS,
 )
 _own(
     "clientSAN",
@@ -259,6 +280,7 @@ _own(
     text.words,
     "Let in only clients with such a name in it: DNS:*.example.com, URI:spiffe://example/*, "
     "email:a@example.com, IP:192.0.2.1. With clientSubject, one of either is enough.",
+    modes=TLS,
 )
 _own(
     "acceptProxyFrom",
@@ -268,6 +290,7 @@ _own(
     text.words,
     "Expect a PROXY header, of version 1 or 2, in front of each connection, and take it from "
     "these networks only: 10.0.0.0/8, 192.0.2.7. Connections from elsewhere are refused.",
+    modes=TLS,
 )
 _own(
     "sendProxy",
@@ -276,6 +299,7 @@ _own(
     _BACKEND,
     oneOf("v1", "v2"),
     "Begin the connection to the backend with a PROXY header; v2 tells what TLS came to, too.",
+    modes=frozenset({Mode.TERMINATE}),
 )
 _own(
     "originate",
@@ -304,6 +328,7 @@ _own(
     "How long the connection to the backend may take; 0: as long as it likes.",
     "10000",
     10_000,
+    modes=frozenset({Mode.TERMINATE, Mode.ORIGINATE}),
 )
 _own(
     "idleTimeout",
@@ -405,6 +430,7 @@ _own(
     "rediss://..., memcached://HOST:PORT. At the end of the latter, ?keyFile=PATH names the key "
     "that seals them.",
     "with the clients, in tickets",
+    modes=TLS,
 )
 _own(
     "ticket-keys",
@@ -415,6 +441,7 @@ _own(
     "Make ticket keys, and change and share them: memory, file:PATH, redis://HOST:PORT/DB?"
     "keyFile=PATH, rediss://... Each makes tickets for an hour, or ?interval=SECONDS.",
     "this process's own, changed every hour",
+    modes=TLS,
 )
 NODE_SWITCHES: Final = (
     "tls-v1.0",
@@ -473,6 +500,7 @@ _own(
     text.words,
     "Show clients that the certificates are not revoked (OCSP stapling): fetch asks the "
     "authority that a certificate names; or files that another program keeps up to date.",
+    modes=TLS,
 )
 _own(
     "staplesPrivate",
@@ -483,6 +511,7 @@ _own(
     "Fetch staples also from responders with a private address.",
     "no",
     False,
+    modes=TLS,
 )
 _own(
     "tls-keylog",
@@ -490,8 +519,9 @@ _own(
     Scope.PROCESS,
     _WATCHING,
     text.word,
-    "Node's: append the secrets of all connections to this file, for Wireshark. Who can read it "
-    "can read everything. Only at the start; a reload changes nothing about it.",
+    "Node's: append the secrets of all connections to this file, for Wireshark: of clients, and "
+    "of servers with originate. Who can read it can read everything. Only at the start; a reload "
+    "changes nothing about it.",
 )
 _own(
     "trace-tls",
@@ -513,6 +543,17 @@ _DECIDED: Final = frozenset(
     {"allowHalfOpen", "pauseOnConnect", "highWaterMark", "exclusive", "host", "fd", "timeout"}
     # They are said as session-store and ticket-keys.
     | {"sessionStore", "ticketKeyRing"}
+)
+# What is said to a context, and means something to a server's only.
+_SERVERS: Final = frozenset(
+    {
+        "requestCert",
+        "dhparam",
+        "honorCipherOrder",
+        "sessionIdContext",
+        "ticketKeys",
+        "ticketKeysFile",
+    }
 )
 # What a context that is chosen by its name brings along; everything else is the listener's.
 _BY_NAME: Final = frozenset(
@@ -633,8 +674,18 @@ def _ofNodes() -> dict[str, Setting]:
         kind = option.kind.upper() if option is not None else "FILE"
         row = explained.get(name, (name, kind, _PROTOCOL, "As Node's.", ""))
         scope = Scope.ROUTE if name in _BY_NAME else Scope.LISTENER
-        found[name] = Setting(name, row[1], scope, row[2], row[3], row[4])
+        found[name] = Setting(name, row[1], scope, row[2], row[3], row[4], _modesOf(name))
     return found
+
+
+def _modesOf(name: str) -> frozenset[Mode]:
+    """Where an option of Node's means something."""
+    listening = LISTEN.textNames()
+    if (name in listening and name not in CONNECT.textNames()) or name in ("port", "path"):
+        return ANY
+    if name not in SERVER.textNames():
+        return frozenset({Mode.ORIGINATE})
+    return ANY if name in CONNECT.textNames() and name not in _SERVERS else TLS
 
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting, _ in _OWN} | _ofNodes()

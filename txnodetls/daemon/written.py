@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,12 +52,16 @@ class Level:
     @ivar places: by name: how to say where it was written.
     @ivar title: how to say where something that is missing should have been.
     @ivar inner: the tables in it, of the one kind that there may be.
+    @ivar inherited: the names of those that were written around it.
+    @ivar dropped: those of them that mean nothing here, with the reason.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     title: str = ""
     inner: list[Level] = field(default_factory=list)
+    inherited: Set[str] = frozenset()
+    dropped: dict[str, str] = field(default_factory=dict)
 
     def over(self, other: Level) -> Level:
         """These settings, and those of another one that are not among them."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -75,6 +75,8 @@ __all__ = [
 log = Logger()
 
 _NUMBERS = {name: number for number, name in errno.errorcode.items()}
+
+SocketMade = Callable[[TLSSocket], object]
 
 CONNECT_TIMEOUT = 30.0
 """Seconds that a client endpoint waits for connection and handshake together."""
@@ -279,13 +281,22 @@ class _Client:
     """What both client endpoints have in common: options, checked, and one context for all."""
 
     def __init__(
-        self, reactor: Any, options: Mapping[str, Any], host: str | None, timeout: float
+        self,
+        reactor: Any,
+        options: Mapping[str, Any],
+        host: str | None,
+        timeout: float,
+        socketMade: SocketMade | None,
     ) -> None:
         named = {"servername": host} if host and not isIP(host) else {}
         read = readOptions(CONNECT, {**named, **options})
         self._reactor = reactor
         self._options = read | {"secureContext": contextFrom(read)}
         self._timeout = timeout
+        self._socketMade = socketMade
+
+    def _attempt(self, protocolFactory: IProtocolFactory) -> _Attempt:
+        return _Attempt(self._reactor, protocolFactory, self._timeout, self._socketMade)
 
 
 @implementer(IStreamClientEndpoint)
@@ -300,6 +311,8 @@ class ClientEndpoint(_Client):
     @param port: the peer's port.
     @param options: those of C{connect}.
     @param connectTimeout: seconds for connection and handshake together; 0: no limit.
+    @param socketMade: called with the TLSSocket of each connection before its handshake: to
+        listen to its C{'keylog'} events, for example.
 
     @raise NodeError: an option is wrong: as C{connect} raises it; C{ERR_MISSING_ARGS} where
         there is nothing to check the server's certificate against.
@@ -312,10 +325,11 @@ class ClientEndpoint(_Client):
         port: int | None = None,
         options: Mapping[str, Any] | None = None,
         connectTimeout: float = CONNECT_TIMEOUT,
+        socketMade: SocketMade | None = None,
     ) -> None:
         where = {"host": host, "port": port}
         given = {name: value for name, value in where.items() if value is not None}
-        super().__init__(reactor, {**(options or {}), **given}, host, connectTimeout)
+        super().__init__(reactor, {**(options or {}), **given}, host, connectTimeout, socketMade)
         if nameless(self._options):
             raise missingArgs("options.servername", "options.host")
 
@@ -325,7 +339,7 @@ class ClientEndpoint(_Client):
 
         @return: the protocol, or what L{connectFailure} makes of Node's error.
         """
-        attempt = _Attempt(self._reactor, protocolFactory, self._timeout)
+        attempt = self._attempt(protocolFactory)
         try:
             attempt.watch(
                 connect(_negotiating(self._options, protocolFactory), reactor=self._reactor)
@@ -355,6 +369,7 @@ def wrapClient(
     *,
     reactor: Any = None,
     connectTimeout: float = CONNECT_TIMEOUT,
+    socketMade: SocketMade | None = None,
 ) -> IStreamClientEndpoint:
     """
     A TLS client over any other client endpoint.
@@ -363,11 +378,12 @@ def wrapClient(
         the options do: C{host}, or C{servername}.
     @param reactor: by default the global one.
     @param connectTimeout: seconds for connection and handshake together; 0: no limit.
+    @param socketMade: as of L{ClientEndpoint}.
 
     @raise NodeError: an option is wrong; C{ERR_MISSING_ARGS} where there is nothing to check
         the server's certificate against.
     """
-    return _WrappedClient(reactorOr(reactor), endpoint, options, connectTimeout)
+    return _WrappedClient(reactorOr(reactor), endpoint, options, connectTimeout, socketMade)
 
 
 @implementer(IStreamClientEndpoint)
@@ -378,15 +394,16 @@ class _WrappedClient(_Client):
         endpoint: IStreamClientEndpoint,
         options: Mapping[str, Any],
         timeout: float,
+        socketMade: SocketMade | None,
     ) -> None:
-        super().__init__(reactor, options, options.get("host"), timeout)
+        super().__init__(reactor, options, options.get("host"), timeout, socketMade)
         if nameless(self._options):
             raise missingArgs("options.servername", "options.host")
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect the endpoint below, then TLS over it; results as L{ClientEndpoint.connect}'s."""
-        attempt = _Attempt(self._reactor, protocolFactory, self._timeout)
+        attempt = self._attempt(protocolFactory)
 
         def connected(carrier: Carrier) -> None:
             try:
@@ -419,8 +436,15 @@ class _Attempt:
     @ivar result: fires with the protocol.
     """
 
-    def __init__(self, reactor: Any, factory: IProtocolFactory, timeout: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        factory: IProtocolFactory,
+        timeout: float,
+        socketMade: SocketMade | None = None,
+    ) -> None:
         self._factory = factory
+        self._socketMade = socketMade
         self._socket: TLSSocket | None = None
         self._lower: Deferred[Any] | None = None
         self._timer = reactor.callLater(timeout, self._timedOut) if timeout else None
@@ -441,6 +465,8 @@ class _Attempt:
         # 'secureConnect' comes just before it, and the adapter takes the next 'secure' for
         # a renegotiation.
         socket.on("secure", self._secured)
+        if self._socketMade is not None:
+            self._socketMade(socket)
 
     def fail(self, failure: Failure) -> None:
         """It did not work."""
