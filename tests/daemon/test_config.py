@@ -397,9 +397,20 @@ def test_strict_names_leave_no_certificate_for_others(withFiles: Any) -> None:
     text = 'echo = true\ncertDir = "DIR/certs"\nstrictSNI = true\n'
     (listener,) = withFiles(text, top="").listeners
     assert not listener.options["secureContext"].hasCertificate
-    assert listener.knows("a.example")
-    assert not listener.knows("c.example")
-    assert not listener.knows(None)
+    assert listener.contexts.find("a.example") is not None
+    assert listener.contexts.find("c.example") is None
+
+
+def test_strict_names_leave_the_listeners_certificate_to_its_routes(withFiles: Any) -> None:
+    text = (
+        "echo = true\nstrictSNI = true\n[[listener]]\n[[listener.route]]\n"
+        "servernames = ['x.example']\nstatic = 'DIR'\n"
+    )
+    (listener,) = withFiles(text).listeners
+    assert not listener.options["secureContext"].hasCertificate
+    assert listener.contexts.find("x.example").hasCertificate
+    assert listener.contexts.find("a.example") is None
+    assert [each.name for each in listener.validities] == ["default"]
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,10 @@ def test_names_get_their_certificates_also_new_ones(
             assert exchange(client) == b"a question"
         for name in ("b.example", None):
             trusting.check_hostname = False
-            with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
+            with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
                 dial(port, trusting, name)  # type: ignore[arg-type]
         trusting.check_hostname = True
+        daemon.waitFor('connection .*name=b.example .*reason="unknown name"')
         issueTo(certs, pki, "b", "b.example")
         (certs / "c.key").write_bytes(pki.server.key)
         daemon.waitFor("certs/c: a key without its certificate")
@@ -214,6 +215,43 @@ def test_names_get_their_certificates_also_new_ones(
         daemon.waitFor("certs/a: .*; the one from before stays")
         with dial(port, trusting, "a.example") as client:
             assert exchange(client) == b"a question"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("certificate", ["--certDir=certs", "--key=certs/a.pem"])
+def test_a_session_opens_no_name_that_is_not_known(
+    version: ssl.TLSVersion,
+    certificate: str,
+    directory: Path,
+    pki: Pki,
+    trusting: ssl.SSLContext,
+) -> None:
+    (directory / "certs").mkdir()
+    issueTo(directory / "certs", pki, "a", "a.example")
+    (directory / "nodetls.toml").write_text(
+        "port = 0\necho = true\nstrictSNI = true\n"
+        "[[listener]]\n[[listener.route]]\nname = 'a'\nservernames = ['a.example']\necho = true"
+    )
+    given = [certificate] if "Dir" in certificate else [certificate, "--cert=certs/a.pem"]
+    trusting.maximum_version = version
+    with Twistd("nodetls", "--config=nodetls.toml", *given, cwd=directory) as daemon:
+        (port,) = daemon.ports()
+
+        def resuming(name: str | None, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+            trusting.check_hostname = name is not None
+            plain = socket.create_connection(("127.0.0.1", port), 20)
+            return trusting.wrap_socket(plain, server_hostname=name, session=session)
+
+        with resuming("a.example") as client:
+            assert exchange(client) == b"a question"
+            session = client.session
+        with resuming("a.example", session) as client:
+            assert exchange(client) == b"a question"
+            assert client.session_reused
+        for name in ("b.example", None):
+            with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+                resuming(name, session)
+        daemon.waitForAll('connection .*reason="unknown name"', 2)
 
 
 def test_routes_go_by_name_and_protocol_and_have_their_own_trust_and_rules(

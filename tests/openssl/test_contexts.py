@@ -14,7 +14,7 @@ from OpenSSL._util import lib
 
 from tests.memory import crlOf, derOf, handshake, issued, trustedPEM
 from txnodetls.errors import NodeError, OpenSSLError
-from txnodetls.openssl import contexts
+from txnodetls.openssl import contexts, sessions
 from txnodetls.openssl.failures import drainErrors, verifyErrorCode
 from txnodetls.pki.credentials import certificateChain, revocationLists
 
@@ -237,3 +237,34 @@ def offered(native: SSL.Context) -> list[int]:
     assert int.from_bytes(hello[at + 2 : at + 4], "big") == size + 2
     members = hello[at + 6 : at + 6 + size]
     return [int.from_bytes(members[i : i + 2], "big") for i in range(0, size, 2)]
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+@pytest.mark.parametrize("name", [b"localhost", None])
+def test_a_context_that_refuses_names_serves_only_whom_another_one_is_chosen_for(
+    version: int, name: bytes | None
+) -> None:
+    refusing, chosen = serving(trustme.CA()), serving(trustme.CA())
+    contexts.refuseNames(refusing)
+    sessions.renewNoTickets(chosen)
+    contexts.setVersions(refusing, version, version)
+    for switches in (False, True):
+        server = SSL.Connection(refusing, None)
+        peer = SSL.Connection(contexts.newContext(), None)
+        if name is not None:
+            peer.set_tlsext_host_name(name)
+        if switches:
+            server.set_context(chosen)
+        server.set_accept_state()
+        peer.set_connect_state()
+        with pytest.raises(SSL.WantReadError):
+            peer.do_handshake()
+        server.bio_write(peer.bio_read(65536))
+        with pytest.raises(SSL.WantReadError if switches else SSL.Error):
+            server.do_handshake()
+        answer = server.bio_read(65536)
+        # An alert, in plain text: fatal, unrecognized_name.
+        assert (answer[0], answer[5:] == bytes([2, 112])) == (
+            (22, False) if switches else (21, True)
+        )
+        drainErrors()

@@ -49,6 +49,7 @@ from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import ConfigError, Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
+from txnodetls.openssl.contexts import refuseNames
 from txnodetls.options import (
     CONNECT,
     CONTEXT,
@@ -168,14 +169,6 @@ class ListenerConfig:
     def own(self) -> Options:
         """The daemon's own settings."""
         return self.serving.own
-
-    def knows(self, servername: str | None) -> bool:
-        """Whether a certificate or a route is for this name."""
-        if servername is None:
-            return False
-        if self.contexts.find(servername) is not None:
-            return True
-        return any(route.servernames and route.isFor(servername) for route in self.routes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,8 +370,8 @@ def _listener(
     own = serving.own
     name = own.get("name") or name
     where = _where(level, own)
-    table = CONNECT if serving.mode is Mode.ORIGINATE else SERVER
-    options = _values(table, level, _ofTable(level))
+    known = CONNECT if serving.mode is Mode.ORIGINATE else SERVER
+    options = _values(known, level, _ofTable(level))
     if process.get("trace-tls"):
         options.setdefault("enableTrace", True)
     if serving.mode is Mode.ORIGINATE:
@@ -396,7 +389,9 @@ def _listener(
         _useFirst(groups, options)
     elif not credentials and not own.strictSNI and "pskCallback" not in options:
         throwaway = _throwaway(options, where.get("host"), files)
-    options["secureContext"] = _context(level, options, name)
+    context = options["secureContext"] = _context(level, options, name)
+    if own.strictSNI:
+        options["secureContext"] = _refusing(level, options, name)
     addSharing(level, own, options, rights)
     for each in (KEYS, STORE):
         if process.workers > 1 and (own.get(each) or "").startswith("memory"):
@@ -404,9 +399,13 @@ def _listener(
     _tryServer(level, options)
     routes = _routes(level, options, name, own)
     named = _byNames(level, options, name, routes, groups)
-    validities = validityOf(name, "default", options["secureContext"]) if credentials else []
-    for title, _, context in named:
-        validities += validityOf(name, title, context)
+    validities = validityOf(name, "default", context) if credentials else []
+    for title, _, chosen in named:
+        validities += validityOf(name, title, chosen)
+    table = [(each, chosen) for _, names, chosen in named for each in names]
+    if own.strictSNI and credentials:
+        # Nobody gets it by default, so those get it for whom there is a route.
+        table += [(each, context) for route in routes for each in route.servernames]
     return ListenerConfig(
         name,
         where,
@@ -415,7 +414,7 @@ def _listener(
         level,
         _rules(level, own, options),
         tuple(routes),
-        NameTable((each, context) for _, names, context in named for each in names),
+        NameTable(table),
         tuple(validities),
         throwaway,
     )
@@ -691,6 +690,15 @@ def _context(level: Level, options: Mapping[str, Any], listener: str) -> SecureC
         return _makeContext(options, listener)
     except NodeError as error:
         raise level.error(wrongText(SERVER, level.values, options, error), str(error)) from error
+
+
+def _refusing(level: Level, options: Mapping[str, Any], listener: str) -> SecureContext:
+    """The context of those who ask for no name that is known."""
+    own = {name: value for name, value in options.items() if name not in _CREDENTIALS}
+    own.pop("secureContext", None)
+    refusing = _context(level, own, listener)
+    refuseNames(refusing.native)
+    return refusing
 
 
 def _makeContext(options: Mapping[str, Any], listener: str) -> SecureContext:

@@ -9,10 +9,11 @@ by the configuration that it was made with.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from txnodetls.daemon.records import Record
-from txnodetls.server import Server
+from txnodetls.protocol import events
+from txnodetls.server import Server, ServerHandler
 from txnodetls.socket import TLSSocket
 
 __all__ = ["FrontServer", "Host"]
@@ -34,6 +35,17 @@ class Host(Protocol):
         """A connection is gone."""
 
 
+class _FrontHandler(ServerHandler):
+    """Notes which name was asked for, also where it comes to nothing."""
+
+    def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
+        server = cast(FrontServer, self.server)
+        record = server._records.get(socket)
+        if record is not None and event.hello.servername:
+            record.agreed["name"] = event.hello.servername
+        super().helloReceived(socket, event)
+
+
 class FrontServer(Server):
     """
     A TLS server of the daemon's.
@@ -46,6 +58,7 @@ class FrontServer(Server):
         self, host: Host, served: Any, options: Mapping[str, Any], reactor: Any = None
     ) -> None:
         super().__init__(options, reactor=reactor)
+        self._handler = _FrontHandler(self)
         self.served = served
         self._host = host
         self._records: dict[Any, Record] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -45,6 +45,9 @@ from txnodetls.twisted.endpoints import ClientEndpoint, wrapClient
 __all__ = ["Listener"]
 
 log = Logger(namespace="nodetls")
+
+_NAME_REFUSED: Final = "ERR_SSL_CALLBACK_FAILED", 112
+"""Code and alert of a ClientHello that the context of C{strictSNI} has refused."""
 
 _Build = Callable[[Record], Protocol]
 
@@ -288,15 +291,11 @@ class Listener:
         ProtocolAdapter(record.socket, record.protocol).start()
 
     def _admits(self, config: ListenerConfig, route: RouteConfig | None, record: Record) -> bool:
-        """Whether a client may come in, as far as names and certificates go."""
-        socket = record.socket
-        if config.own.strictSNI and not config.knows(socket.servername or None):
-            # Only a session that is resumed comes so far without a certificate of ours.
-            record.ends(Reason.NAME)
-            return False
+        """Whether a client may come in, as far as certificates go."""
         rules = config.rules if route is None else route.rules
         if not rules:
             return True
+        socket = record.socket
         certificate = socket.getPeerCertificate() if socket.authorized else None
         if rules.admit(certificate["raw"] if certificate else None):
             return True
@@ -304,6 +303,8 @@ class Listener:
         return False
 
     def failed(self, record: Record, error: BaseException) -> None:
+        if (getattr(error, "code", None), getattr(error, "alert", None)) == _NAME_REFUSED:
+            record.ends(Reason.NAME)
         record.ends(Reason.HANDSHAKE, error)
         # Of a client that was refused for its certificate, Node's error says no more than that
         # it is gone.
@@ -373,7 +374,7 @@ def _byName(config: ListenerConfig, servername: str, callback: Callable[..., Non
     """
     The context of a name; the default one where there is none.
 
-    With C{strictSNI} that has no certificate, and the handshake fails.
+    With C{strictSNI} that one refuses whoever comes to it.
     """
     callback(None, config.contexts.find(servername))
 

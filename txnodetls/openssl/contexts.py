@@ -54,6 +54,7 @@ __all__ = [
     "dropFiniteFieldGroups",
     "isCertificate",
     "newContext",
+    "refuseNames",
     "setCipherList",
     "setCipherSuites",
     "setDHParameters",
@@ -136,6 +137,22 @@ def newContext(side: str = "") -> SSL.Context:
     )
     lib.SSL_CTX_set_verify(ctx, SSL.VERIFY_NONE, VERIFY_CALLBACK)
     return native
+
+
+def refuseNames(native: SSL.Context) -> None:
+    """
+    Refuse every ClientHello that is served by this context, with unrecognized_name (112).
+
+    So it is one for those whom no other context is chosen for.  OpenSSL asks before anything
+    else is decided, whether a name was sent or not, and also where a session is resumed.
+    """
+    lib.SSL_CTX_set_tlsext_servername_callback(native._context, _refuseName)
+
+
+@ffi.callback("int (*)(SSL *, int *, void *)", error=lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+def _refuseName(_ssl: Any, _alert: Any, _arg: Any) -> int:
+    # The alert is this one unless another is set.
+    return int(lib.SSL_TLSEXT_ERR_ALERT_FATAL)
 
 
 def setVersions(native: SSL.Context, minimum: int, maximum: int) -> None:
