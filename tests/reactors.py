@@ -1,8 +1,10 @@
 """
-Another reactor for a run of tests, or the plain way to sockets in place of our own.
+Another reactor for a run of tests, the plain way to sockets in place of our own, or all of our
+own behind one descriptor, as it is only with many.
 
     python -m pytest -p tests.reactors --tests-reactor=poll tests/twisted_face
     python -m pytest -p tests.reactors --plain-carriers tests/twisted_face
+    python -m pytest -p tests.reactors --all-polled tests/twisted_face
 
 pytest-twisted installs what Twisted takes for the default on this platform; so that is what is
 replaced.  Without C{--plain-carriers} the fast way is taken where it fits.
@@ -22,6 +24,7 @@ REACTORS = ("epoll", "poll", "select", "asyncio")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tests-reactor", choices=REACTORS, help="run on this reactor")
     parser.addoption("--plain-carriers", action="store_true", help="no sockets of our own")
+    parser.addoption("--all-polled", action="store_true", help="none is watched by the reactor")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,12 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
         default.install = module.install
     if config.getoption("--plain-carriers"):
         _plain()
+    if config.getoption("--all-polled"):
+        importlib.import_module("txnodetls.transports.polling").FEW = 0
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     from twisted.internet import reactor
 
     way = "plain" if config.getoption("--plain-carriers") else "our own where they fit"
+    if config.getoption("--all-polled"):
+        way += ", none watched by the reactor"
     return f"reactor: {type(reactor).__name__}, sockets: {way}"
 
 
@@ -65,11 +72,19 @@ OURS_ALONE = {
 }
 
 
+# These look for single sockets in the reactor.
+WATCHED_BY_THE_REACTOR = {
+    "test_nothing_stays_in_the_reactor_when_a_carrier_is_gone",
+    "test_a_hangup_with_data_behind_it_loses_none",
+    "test_the_first_few_stay_with_the_reactor",
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--plain-carriers"):
-        items[:] = [
-            item for item in items if getattr(item, "originalname", item.name) not in OURS_ALONE
-        ]
+    out = OURS_ALONE if config.getoption("--plain-carriers") else set()
+    if config.getoption("--all-polled"):
+        out = out | WATCHED_BY_THE_REACTOR
+    items[:] = [item for item in items if getattr(item, "originalname", item.name) not in out]
 
 
 def _plain() -> None:

@@ -370,9 +370,12 @@ import importlib
 importlib.import_module(f"twisted.internet.{name}reactor").install()
 from twisted.internet import reactor
 from tests.transports.owners import Owner, tcpPair, unixPair, fill
+from txnodetls.transports import polling
 from txnodetls.transports.tcp import SocketCarrier, fits
 from twisted.internet import threads
 from twisted.internet.defer import ensureDeferred
+if sys.argv[2] == "together":
+    polling.FEW = 0
 assert fits(reactor)
 
 def made(pair):
@@ -418,7 +421,8 @@ async def run():
         peer.close()
         await owner.until(lambda: owner.events)
         assert owner.events[0] in ("ECONNRESET", "EPIPE"), owner.events
-    left = [c for c in reactor.getReaders() + reactor.getWriters() if isinstance(c, SocketCarrier)]
+    ours = (SocketCarrier, polling.Poller)
+    left = [c for c in reactor.getReaders() + reactor.getWriters() if isinstance(c, ours)]
     assert left == [], left
     print("good")
 
@@ -429,18 +433,23 @@ reactor.run()
 """
 
 
+@pytest.mark.parametrize("watched", ["alone", "together"])
 @pytest.mark.parametrize("name", ["select", "poll", "epoll", "asyncio"])
-def test_every_reactor_that_fits_tells_of_data_ends_and_resets(name: str) -> None:
-    done = runPython(ON_EVERY_REACTOR, name)
+def test_every_reactor_that_fits_tells_of_data_ends_and_resets(name: str, watched: str) -> None:
+    done = runPython(ON_EVERY_REACTOR, name, watched)
     assert done.stdout.decode().split() == ["good"], done.stderr.decode()
     assert done.stderr == b""
 
 
-def test_the_end_of_the_reactor_closes_what_is_open() -> None:
+@pytest.mark.parametrize("few", [0, 4])
+def test_the_end_of_the_reactor_closes_what_is_open(few: int) -> None:
     code = """
+import sys
 from twisted.internet import reactor
 from tests.transports.owners import Owner, tcpPair
+from txnodetls.transports import polling
 from txnodetls.transports.tcp import SocketCarrier
+polling.FEW = int(sys.argv[1])
 near, peer = tcpPair()
 carrier = SocketCarrier(near, reactor)
 owner = Owner(reactor)
@@ -450,7 +459,7 @@ reactor.callLater(0, reactor.stop)
 reactor.run()
 print(owner.events, carrier.fileno())
 """
-    done = runPython(code)
+    done = runPython(code, str(few))
     assert (done.stdout.decode(), done.stderr.decode()) == ("['closed'] -1\n", "")
 
 

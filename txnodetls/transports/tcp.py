@@ -46,8 +46,8 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadWriteDesc
 from zope.interface import implementer
 
 from txnodetls.openssl.areas import INPUT, OUTPUT
-from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
+from txnodetls.transports.polling import pollerFor
 
 __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
@@ -151,19 +151,21 @@ class SocketCarrier(Carrier):
     __slots__ = (
         "__weakref__",
         "_peer",
+        "_poller",
         "_queue",
-        "_reactor",
         "_receiving",
         "_sending",
         "_socket",
         "_watched",
+        "_watcher",
     )
 
     def __init__(self, sock: socket.socket, reactor: Any, peer: Any = None) -> None:
-        super().__init__(ticksFor(reactor))
+        self._poller = poller = pollerFor(reactor)
+        super().__init__(poller.ticks)
         sock.setblocking(False)
         self._socket = sock
-        self._reactor = reactor
+        self._watcher = poller.place(reactor)
         self._peer = peer
         self._queue: deque[bytes | memoryview] = deque()
         self._sending = _Sending.OPEN
@@ -188,7 +190,7 @@ class SocketCarrier(Carrier):
         """The kernel takes more."""
         if self._queue and not self._sendQueue():
             return
-        self._reactor.removeWriter(self)
+        self._watcher.removeWriter(self)
         self._watched = False
         self.ticks.turn(self._drained)
 
@@ -196,7 +198,7 @@ class SocketCarrier(Carrier):
         """The reactor saw HUP, and nothing readable; it has taken us out as a reader."""
         self.doRead()
         if self._receiving in _READS and not self.closed:
-            self._reactor.addReader(self)
+            self._watcher.addReader(self)
 
     def writeConnectionLost(self, reason: object) -> None:
         """No reactor of today calls this; the interface has it."""
@@ -314,7 +316,7 @@ class SocketCarrier(Carrier):
             return
         self._sending = _Sending.LEAVING
         if self._receiving is _Receiving.PAUSED:
-            self._reactor.addReader(self)
+            self._watcher.addReader(self)
         if self._receiving is not _Receiving.ENDED:
             self._receiving = _Receiving.DISCARDING
 
@@ -354,7 +356,7 @@ class SocketCarrier(Carrier):
             and self._sending is not _Sending.BROKEN
         ):
             self._receiving = _Receiving.FLOWING
-            self._reactor.addReader(self)
+            self._watcher.addReader(self)
 
     def setNoDelay(self, enabled: bool) -> None:
         """Switch TCP_NODELAY; without effect on a UNIX socket."""
@@ -413,7 +415,7 @@ class SocketCarrier(Carrier):
         self._queue.append(rest)
         if not self._watched:
             self._watched = True
-            self._reactor.addWriter(self)
+            self._watcher.addWriter(self)
 
     def _sendQueue(self) -> bool:
         """Send from the queue; whether it is empty now."""
@@ -446,10 +448,10 @@ class SocketCarrier(Carrier):
         self._sending = _Sending.BROKEN
         self._queue.clear()
         if self._receiving in _READS:
-            self._reactor.removeReader(self)
+            self._watcher.removeReader(self)
         if self._watched:
             self._watched = False
-            self._reactor.removeWriter(self)
+            self._watcher.removeWriter(self)
         self.ticks.nextTick(self._readLast, None if leaving else brokenConnection(number, "write"))
 
     def _readLast(self, error: Exception | None) -> None:
@@ -480,16 +482,17 @@ class SocketCarrier(Carrier):
 
     def _stopReading(self, state: _Receiving) -> None:
         self._receiving = state
-        self._reactor.removeReader(self)
+        self._watcher.removeReader(self)
 
     def _shut(self) -> None:
         """Out of the reactor, then close."""
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
+        self._watcher.removeReader(self)
+        self._watcher.removeWriter(self)
         self._watched = False
         self._queue.clear()
         self.closed = True
         self._socket.close()
+        self._poller.leave()
 
     def _setOption(self, level: int, option: int, value: int) -> None:
         try:

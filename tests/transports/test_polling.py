@@ -1,0 +1,384 @@
+"""Many sockets behind one descriptor: who watches, who is called, and who is told what."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor, threads
+
+from tests.conftest import LoggedErrors
+from tests.support import eventually
+from tests.transports.owners import Owner, fill, tcpPair
+from txnodetls.streams.ticks import ticksFor
+from txnodetls.transports import polling
+from txnodetls.transports.polling import FEW, Poller, pollerFor
+from txnodetls.transports.tcp import SocketCarrier
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll here")
+
+
+class Known:
+    """A reactor as a poller sees it."""
+
+    def __init__(self) -> None:
+        self.readers: set[Any] = set()
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.add(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.discard(reader)
+
+
+class End:
+    """One end of a pair of sockets, which writes down how it is called."""
+
+    def __init__(self, poller: Poller, known: Known) -> None:
+        self.socket, self.peer = socket.socketpair()
+        self.socket.setblocking(False)
+        self.watcher: Any = poller
+        assert poller.place(known) is poller
+        self.calls: list[str] = []
+        self.onRead: Callable[[], object] = lambda: None
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def doRead(self) -> None:
+        try:
+            self.calls.append(f"read {self.socket.recv(100)!r}")
+        except BlockingIOError:
+            self.calls.append("nothing to read")
+        self.onRead()
+
+    def doWrite(self) -> None:
+        self.calls.append("write")
+
+    def connectionLost(self, reason: Any) -> None:
+        self.calls.append(f"lost: {reason.type.__name__}")
+
+    def close(self) -> None:
+        self.watcher.removeReader(self)
+        self.watcher.removeWriter(self)
+        self.socket.close()
+        self.watcher.leave()
+
+
+class Scene:
+    """A poller on a reactor that does nothing by itself."""
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.poller = Poller(ticksFor(self.known))  # type: ignore[arg-type]
+        self.ends: list[End] = []
+
+    def end(self) -> End:
+        self.ends.append(End(self.poller, self.known))
+        return self.ends[-1]
+
+    def reading(self, count: int) -> list[End]:
+        """So many ends, of which each has something to read."""
+        ends = [self.end() for _ in range(count)]
+        for each in ends:
+            self.poller.addReader(each)
+            each.peer.sendall(b"x")
+        return ends
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(polling, "FEW", 0)
+    made = Scene()
+    yield made
+    for each in made.ends:
+        each.peer.close()
+        if each.fileno() != -1:
+            each.close()
+    assert made.known.readers == set()
+    assert made.poller.fileno() == -1
+
+
+def test_all_that_are_ready_are_called_at_once(scene: Scene) -> None:
+    ends = scene.reading(10)
+    quiet = scene.end()
+    scene.poller.addReader(quiet)
+    scene.poller.doRead()
+    assert [each.calls for each in ends] == [["read b'x'"]] * 10
+    assert quiet.calls == []
+
+
+def test_it_is_with_the_reactor_while_it_watches_anything(scene: Scene) -> None:
+    first, second = scene.end(), scene.end()
+    assert scene.known.readers == set()
+    scene.poller.addReader(first)
+    scene.poller.addWriter(second)
+    assert scene.known.readers == {scene.poller}
+    scene.poller.removeReader(first)
+    assert scene.known.readers == {scene.poller}
+    scene.poller.removeWriter(second)
+    assert scene.known.readers == set()
+
+
+def test_it_comes_back_to_a_reactor_that_was_emptied(scene: Scene) -> None:
+    scene.poller.addReader(scene.end())
+    scene.known.readers.clear()
+    scene.poller.addReader(scene.end())
+    assert scene.known.readers == {scene.poller}
+
+
+def test_it_has_a_descriptor_while_there_are_connections(scene: Scene) -> None:
+    assert scene.poller.fileno() == -1
+    end = scene.end()
+    number = scene.poller.fileno()
+    os.fstat(number)
+    end.close()
+    assert scene.poller.fileno() == -1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+def test_reading_and_writing_are_watched_one_by_one(scene: Scene) -> None:
+    (end,) = scene.reading(1)
+    scene.poller.addWriter(end)
+    scene.poller.doRead()
+    assert end.calls == ["read b'x'", "write"]
+    scene.poller.removeReader(end)
+    end.peer.sendall(b"y")
+    scene.poller.doRead()
+    assert end.calls[2:] == ["write"]
+    scene.poller.addReader(end)
+    scene.poller.removeWriter(end)
+    scene.poller.doRead()
+    assert end.calls[3:] == ["read b'y'"]
+
+
+def test_to_add_or_remove_twice_is_no_matter(scene: Scene) -> None:
+    (end,) = scene.reading(1)
+    scene.poller.addReader(end)
+    scene.poller.removeWriter(end)
+    scene.poller.doRead()
+    assert end.calls == ["read b'x'"]
+    scene.poller.removeReader(end)
+    scene.poller.removeReader(end)
+    assert scene.known.readers == set()
+
+
+def test_who_closed_another_one_of_the_batch_has_it_not_called(scene: Scene) -> None:
+    ends = scene.reading(2)
+    for end, other in zip(ends, reversed(ends), strict=True):
+        end.onRead = other.close
+    scene.poller.doRead()
+    assert sorted(each.calls for each in ends) == [[], ["read b'x'"]]
+
+
+def test_who_stopped_another_one_of_the_batch_has_it_not_called(scene: Scene) -> None:
+    ends = scene.reading(2)
+    for end, other in zip(ends, reversed(ends), strict=True):
+        end.onRead = lambda other=other: scene.poller.removeReader(other)  # type: ignore[misc]
+    scene.poller.doRead()
+    assert sorted(each.calls for each in ends) == [[], ["read b'x'"]]
+
+
+def test_who_raises_is_logged_and_dropped_and_the_others_are_called(
+    scene: Scene, loggedErrors: LoggedErrors
+) -> None:
+    ends = scene.reading(3)
+    ends[1].onRead = lambda: 1 / 0
+    scene.poller.doRead()
+    assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError]
+    assert ends[1].calls == ["read b'x'", "lost: ZeroDivisionError"]
+    assert ends[0].calls == ends[2].calls == ["read b'x'"]
+    ends[1].peer.sendall(b"y")
+    scene.poller.doRead()
+    assert len(ends[1].calls) == 2
+
+
+def test_who_reads_finds_the_end_by_reading(scene: Scene) -> None:
+    (end,) = scene.reading(1)
+    end.peer.close()
+    scene.poller.doRead()
+    scene.poller.doRead()
+    assert end.calls == ["read b'x'", "read b''"]
+
+
+def test_a_hang_up_where_nobody_reads_is_a_lost_connection(scene: Scene) -> None:
+    end = scene.end()
+    scene.poller.addWriter(end)
+    end.peer.close()
+    scene.poller.doRead()
+    assert end.calls == ["lost: ConnectionLost"]
+    assert scene.known.readers == set()
+
+
+class Old:
+    """Events that were gathered some time ago."""
+
+    def __init__(self, real: Any, events: list[tuple[int, int]]) -> None:
+        self.real = real
+        self.events = events
+
+    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        return self.events
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+@pytest.mark.parametrize("watch", ["addReader", "addWriter"])
+def test_the_hang_up_of_who_had_a_number_before_is_not_taken_for_ones_own(
+    scene: Scene, watch: str
+) -> None:
+    first, second = scene.end(), scene.end()
+    scene.poller.addReader(first)
+    scene.poller.addReader(second)
+    events = [(first.fileno(), select.EPOLLIN), (second.fileno(), select.EPOLLHUP)]
+    scene.poller._poll = Old(scene.poller._poll, events)
+    first.onRead = lambda: (second.close(), getattr(scene.poller, watch)(scene.end()))
+    number = second.fileno()
+    scene.poller.doRead()
+    third = scene.ends[-1]
+    assert third.fileno() == number
+    assert third.calls == []
+
+
+def test_a_number_that_was_closed_behind_its_back_can_be_watched_again(scene: Scene) -> None:
+    lost = scene.end()
+    scene.poller.addReader(lost)
+    number = lost.fileno()
+    lost.socket.close()
+    scene.poller.leave()
+    (end,) = scene.reading(1)
+    assert end.fileno() == number
+    scene.poller.doRead()
+    assert end.calls == ["read b'x'"]
+
+
+def test_when_the_reactor_stops_all_are_told_though_one_raises(
+    scene: Scene, loggedErrors: LoggedErrors
+) -> None:
+    from twisted.internet.main import CONNECTION_LOST
+    from twisted.python.failure import Failure
+
+    ends = [scene.end() for _ in range(3)]
+    for each in ends:
+        scene.poller.addReader(each)
+
+    def raises(reason: object) -> None:
+        raise ZeroDivisionError
+
+    ends[1].connectionLost = raises  # type: ignore[method-assign]
+    ends[1].socket.close()  # behind its back
+    scene.poller.leave()
+    scene.poller.connectionLost(Failure(CONNECTION_LOST))
+    assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError]
+    assert ends[0].calls == ends[2].calls == ["lost: ConnectionLost"]
+    assert scene.known.readers == set()
+
+
+def test_a_batch_has_an_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "_AT_ONCE", 2)
+    ends = scene.reading(5)
+    called = []
+    for _ in range(3):
+        scene.poller.doRead()
+        called.append(sum(bool(each.calls) for each in ends))
+    assert called == [2, 4, 5]
+
+
+def test_without_epoll_or_a_descriptor_for_it_the_reactor_watches(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise OSError
+
+    for without in (None, refused):
+        monkeypatch.setattr(polling, "_epoll", without)
+        assert scene.poller.place(scene.known) is scene.known
+        scene.poller.leave()
+
+
+def test_it_tells_what_it_watches(scene: Scene) -> None:
+    """What trial, for one, shows of a reactor that a test has left dirty."""
+    end = scene.end()
+    scene.poller.addReader(end)
+    assert repr(scene.poller) == f"<Poller of [{end!r}]>"
+
+
+# -- under the carriers
+
+
+class Connection:
+    """A carrier of the tests' reactor, and its peer."""
+
+    def __init__(self) -> None:
+        near, self.peer = tcpPair()
+        self.carrier = SocketCarrier(near, reactor)
+        self.owner = Owner(reactor)
+        self.carrier.attach(self.owner)
+        self.carrier.resume()
+
+    def close(self) -> None:
+        self.carrier.abort()
+        self.peer.close()
+
+
+def readSome(peer: socket.socket, length: int) -> int:
+    got = 0
+    while got < length:
+        got += len(peer.recv(1 << 16))
+    return got
+
+
+@pytest.fixture
+def connections() -> Iterator[list[Connection]]:
+    made = [Connection() for _ in range(FEW + 20)]
+    yield made
+    for each in made:
+        each.close()
+    assert pollerFor(reactor) not in reactor.getReaders()  # type: ignore[attr-defined]
+
+
+def test_the_first_few_stay_with_the_reactor(connections: list[Connection]) -> None:
+    readers = reactor.getReaders()  # type: ignore[attr-defined]
+    assert sum(each.carrier in readers for each in connections) == FEW
+    assert pollerFor(reactor) in readers
+
+
+@ensureDeferred
+async def test_many_connections_get_what_is_theirs(connections: list[Connection]) -> None:
+    for _ in range(3):
+        for number, each in enumerate(connections):
+            each.peer.sendall(b"%03d" % number)
+    for number, each in enumerate(connections):
+        await each.owner.gets(9)
+        assert each.owner.received == b"%03d" % number * 3
+
+
+@ensureDeferred
+async def test_one_that_pauses_or_closes_leaves_the_others_alone(
+    connections: list[Connection],
+) -> None:
+    paused, closed, full, *others = connections[FEW:]
+    paused.owner.onData = lambda data: paused.carrier.pause()
+    closed.owner.onData = lambda data: closed.carrier.close()
+    written = fill(full.carrier)
+    for each in (paused, closed, *others):
+        each.peer.sendall(b"x")
+    for each in (paused, closed, *others):
+        await each.owner.gets(1)
+    paused.peer.sendall(b"y")
+    await closed.owner.happens("closed")
+    assert await threads.deferToThread(readSome, full.peer, written) == written
+    await full.owner.happens("drained")
+    assert paused.owner.received == b"x"
+    paused.carrier.resume()
+    await paused.owner.gets(2)
+    others[0].peer.close()
+    await others[0].owner.happens("end")
+    await eventually(lambda: all(each.owner.received == b"x" for each in others))
