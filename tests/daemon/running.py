@@ -29,7 +29,7 @@ class Twistd:
 
     Use it in a C{with}: it ends with the block, and so do its pipes.
 
-    @param executable: what it takes for its own interpreter when it starts workers.
+    @param prelude: Python that its process runs first.
     @param python: the interpreter that runs it, in place of the tests' own.
     """
 
@@ -37,13 +37,13 @@ class Twistd:
         self,
         *arguments: str,
         cwd: Path,
-        executable: str = "",
+        prelude: str = "",
         python: Interpreter | None = None,
     ) -> None:
         self.output = ""
         command = [*TWISTD, "-n", "--pidfile=", *arguments]
-        if executable:
-            command[2] = f"import sys; sys.executable = {executable!r}; {command[2]}"
+        if prelude:
+            command[2] = f"{prelude}; {command[2]}"
         if python is None:
             python = Interpreter(sys.executable, {"PYTHONPATH": str(PROJECT)})
         command[0] = python.path
@@ -137,9 +137,9 @@ class Twistd:
         self.end()
 
 
-def run(*arguments: str, cwd: Path, timeout: float = 30, executable: str = "") -> tuple[int, str]:
+def run(*arguments: str, cwd: Path, timeout: float = 30, prelude: str = "") -> tuple[int, str]:
     """Run it to its own end: exit status and all that it printed."""
-    with Twistd(*arguments, cwd=cwd, executable=executable) as daemon:
+    with Twistd(*arguments, cwd=cwd, prelude=prelude) as daemon:
         status = daemon.process.wait(timeout)
         daemon._reader.join(10)
         return status, daemon.output

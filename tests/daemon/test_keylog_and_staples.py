@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.daemon.running import Twistd, run
 from tests.daemon.test_listeners import PAIR, dial, exchange
 from tests.stapling import Authority, derOf
-from tests.support import Pki, requireTool, runTool
+from tests.support import Pki, requireTool, runTool, unusedPort
 
 
 def test_secrets_are_logged_where_that_was_asked_for(
@@ -78,3 +82,90 @@ def test_staples_out_of_files_are_shown(directory: Path, pki: Pki) -> None:
         shown = runTool([openssl, "s_client", "-connect", address, "-status"], timeout=20).stdout
         assert b"OCSP Response Status: successful" in shown
         assert b"Cert Status: good" in shown
+
+
+class Responder:
+    """
+    C{openssl ocsp}, on a port that it has each time that it is started.
+
+    @ivar port: where it answers.
+    """
+
+    def __init__(self, authority: Authority, pki: Pki, directory: Path) -> None:
+        self._directory = directory
+        self.port = unusedPort()
+        (directory / "ca.pem").write_bytes(pki.ca)
+        (directory / "ca.key").write_bytes(pki.authority.private_key_pem.bytes())
+        self.cert, self.key = authority.issue(f"http://127.0.0.1:{self.port}/")
+        serial = f"{x509.load_pem_x509_certificate(self.cert).serial_number:X}"
+        serial = "0" * (len(serial) % 2) + serial
+        (directory / "index.txt").write_text(f"V\t490101000000Z\t\t{serial}\tunknown\t/CN=leaf\n")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within, it answers."""
+        command = [requireTool("openssl"), "ocsp", "-port", str(self.port), "-index", "index.txt"]
+        command += ["-CA", "ca.pem", "-rsigner", "ca.pem", "-rkey", "ca.key", "-nmin", "5"]
+        with subprocess.Popen(
+            command, cwd=self._directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            try:
+                assert process.stdout is not None
+                said = b""
+                while b"waiting for OCSP client connections" not in said:
+                    said = process.stdout.readline()
+                    assert said
+                yield
+            finally:
+                process.kill()
+                process.communicate()
+
+
+def shown(port: int, *more: str) -> bytes:
+    """What C{openssl s_client} sees, of the staple above all."""
+    command = [requireTool("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-status"]
+    return runTool([*command, *more], timeout=20).stdout
+
+
+GOOD = b"OCSP Response Status: successful"
+NONE = b"OCSP response: no response sent"
+
+
+def test_staples_are_fetched_when_the_authority_answers_and_cost_little_while_it_does_not(
+    directory: Path, pki: Pki
+) -> None:
+    responder = Responder(Authority(pki), pki, directory)
+    (directory / "cert.pem").write_bytes(responder.cert + pki.ca)
+    (directory / "key.pem").write_bytes(responder.key)
+    arguments = ["nodetls", *PAIR, "--staples=fetch", "--staplesPrivate=yes"]
+    hurry = "import txnodetls.ocsp.fetching as fetching; fetching.FIRST_RETRY = 0.1"
+    with Twistd(*arguments, cwd=directory, prelude=hurry) as daemon:
+        (port,) = daemon.ports()
+        with socket.create_server(("127.0.0.1", responder.port)) as silent:
+            # Nobody answers the daemon, which answers its client all the same.
+            assert NONE in shown(port)
+            # It goes on asking by itself, and says only once that it does so in vain.
+            for _ in range(3):
+                silent.settimeout(20)
+                silent.accept()[0].close()
+        daemon.waitFor("There is no new OCSP staple for certificate")
+        with responder.running():
+            daemon.waitFor("The OCSP responder of .* answers again")
+            for version in ("-tls1_2", "-tls1_3"):
+                seen = shown(port, version)
+                assert GOOD in seen
+                assert b"Cert Status: good" in seen
+        # It is gone once more; what it has said holds.
+        assert GOOD in shown(port)
+    assert daemon.output.count("There is no new OCSP staple") <= 2
+
+
+def test_a_responder_with_a_private_address_is_not_asked_unless_that_was_said(
+    directory: Path, pki: Pki
+) -> None:
+    responder = Responder(Authority(pki), pki, directory)
+    (directory / "cert.pem").write_bytes(responder.cert + pki.ca)
+    (directory / "key.pem").write_bytes(responder.key)
+    with Twistd("nodetls", *PAIR, "--staples=fetch", cwd=directory) as daemon, responder.running():
+        assert NONE in shown(daemon.ports()[0])
+        daemon.waitFor("There is no new OCSP staple for certificate .*")

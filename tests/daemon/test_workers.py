@@ -325,7 +325,8 @@ def test_workers_that_cannot_be_had_end_the_start_with_one_line_and_leave_nothin
     executable: str, problem: str, directory: Path
 ) -> None:
     arguments = ["--path=socket", "--workers=2", "--key=key.pem", "--cert=cert.pem"]
-    status, output = run("nodetls", *arguments, cwd=directory, executable=executable)
+    prelude = f"import sys; sys.executable = {executable!r}"
+    status, output = run("nodetls", *arguments, cwd=directory, prelude=prelude)
     assert status == 1
     assert output.splitlines()[-1].endswith(f"twistd nodetls: workers: {problem}")
     assert "Traceback" not in output
