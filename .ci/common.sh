@@ -62,11 +62,15 @@ readme_command() {
 
 # Programs that the tests talk to; what is missing is installed where that is possible.
 tools() {
-  local wanted=(openssl curl redis-server memcached chromium haproxy nginx tshark) missing=() each
+  # Each by its package's name, or as program:package.
+  local wanted=(
+    openssl curl redis-server memcached chromium haproxy nginx tshark
+    systemd-analyze:systemd systemd-socket-activate:systemd
+  ) missing=() each
   for each in "${wanted[@]}"; do
-    command -v "$each" >/dev/null || missing+=("$each")
+    command -v "${each%:*}" >/dev/null || missing+=("${each#*:}")
   done
-  [ ${#missing[@]} -gt 0 ] || { echo "${wanted[*]}: present"; return; }
+  [ ${#missing[@]} -gt 0 ] || { echo "${wanted[*]%:*}: present"; return; }
   echo "installing: ${missing[*]}"
   local sudo=
   [ "$(id -u)" = 0 ] || sudo="sudo -n"

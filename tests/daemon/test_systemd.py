@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -11,9 +12,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from tests.daemon.running import TWISTD
+from tests.daemon.running import TWISTD, run
 from tests.daemon.test_listeners import dial, exchange
-from tests.support import PROJECT
+from tests.support import PROJECT, requireTool, runTool, unusedPort
 from txnodetls.daemon.systemd import Notifier, descriptorOf
 
 
@@ -46,45 +47,58 @@ def test_without_systemd_nothing_happens() -> None:
     Notifier(Clock(), {"NOTIFY_SOCKET": "/absent", "WATCHDOG_USEC": "x"}).ready()
 
 
-@pytest.mark.parametrize("which", ["web", "0"])
-def test_the_daemon_serves_its_sockets(
-    which: str, directory: Path, trusting: ssl.SSLContext
+@pytest.mark.parametrize(("which", "workers"), [("web", "0"), ("0", "1")])
+def test_the_daemon_serves_its_sockets_and_tells_how_it_is(
+    which: str, workers: str, directory: Path, trusting: ssl.SSLContext
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    activate = requireTool("systemd-socket-activate")
+    port = unusedPort()
+    command = [activate, f"--listen=127.0.0.1:{port}", "--fdname=web"]
+    passing = {"PYTHONPATH": str(PROJECT), "NOTIFY_SOCKET": str(directory / "notify")}
+    for name, value in (passing | dict(os.environ)).items():
+        command += [f"--setenv={name}={passing.get(name, value)}"]
+    command += [*TWISTD, "-n", "--pidfile=", "nodetls", f"--systemd={which}"]
+    command += [f"--workers={workers}", "--key=key.pem", "--cert=cert.pem"]
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+        subprocess.Popen(
+            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process,
+    ):
         notify.bind(str(directory / "notify"))
         notify.settimeout(30)
-        port = listening.getsockname()[1]
-        arguments = ["nodetls", f"--systemd={which}", "--key=key.pem", "--cert=cert.pem"]
-        command = [*TWISTD, "-n", "--pidfile=", *arguments]
-        with (
-            notify,
-            subprocess.Popen(
-                [
-                    "/bin/sh",
-                    "-c",
-                    'exec 3<&0 </dev/null; export LISTEN_PID=$$; exec "$@"',
-                    "sh",
-                    *command,
-                ],
-                cwd=directory,
-                stdin=listening.fileno(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(PROJECT),
-                    "LISTEN_FDS": "1",
-                    "LISTEN_FDNAMES": "web",
-                    "NOTIFY_SOCKET": str(directory / "notify"),
-                },
-            ) as process,
-        ):
-            try:
+        output = ""
+        try:
+            assert process.stdout is not None
+            assert b"Listening on" in process.stdout.readline()
+            # The first client has the daemon started, and is served when it is.
+            with dial(port, trusting) as client:
+                assert exchange(client) == b"a question"
                 assert notify.recv(100) == b"READY=1"
-                with dial(port, trusting) as client:
-                    assert exchange(client) == b"a question"
-            finally:
-                process.terminate()
-                output = process.communicate(timeout=20)[0].decode()
-            assert "connection " in output, output
+            process.terminate()
+            assert notify.recv(100) == b"STOPPING=1"
+            output = process.communicate(timeout=20)[0].decode()
+        finally:
+            process.kill()
+        assert "connection " in output, output
+
+
+def test_its_configuration_can_be_tested_where_there_are_no_sockets(directory: Path) -> None:
+    """A unit's ExecStartPre has none."""
+    arguments = ["nodetls", "--systemd=web", "--key=key.pem", "--cert=cert.pem"]
+    assert run(*arguments, "--test-config", cwd=directory)[0] == 0
+    status, output = run(*arguments, cwd=directory)
+    said = "twistd nodetls: --systemd: systemd has handed over no socket 'web'"
+    assert (status, output.splitlines()[-1].endswith(said)) == (1, True)
+
+
+def test_the_units_of_the_manual_are_good(tmp_path: Path) -> None:
+    analyze = requireTool("systemd-analyze")
+    text = (PROJECT / "docs" / "operators.md").read_text()
+    units = re.findall(r"```ini\n# \S*/(\S+)\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in units] == ["nodetls.service", "nodetls.socket"]
+    for name, unit in units:
+        assert "/opt/nodetls/bin/twistd " in unit or name == "nodetls.socket"
+        (tmp_path / name).write_text(unit.replace("/opt/nodetls/bin/twistd", "/bin/true"))
+    done = runTool([analyze, "verify", "--man=no", *(tmp_path / name for name, _ in units)])
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
+from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.errors import Blame, NodeError, Phase, socketError
 from txnodetls.transports.listening import adopt, bindTCP, bindUNIX
 from txnodetls.twisted.reporting import joined
@@ -70,8 +71,8 @@ def placeOf(name: str, where: Mapping[str, Any]) -> str:
 
     @param name: the listener's: two that listen on any free port are at different places.
     """
-    if "descriptor" in where:
-        return f"descriptor {where['descriptor']}"
+    if "systemd" in where:
+        return f"systemd {where['systemd']}"
     if "path" in where:
         return f"unix {where['path']}"
     place = joined(where["host"], where["port"])
@@ -82,10 +83,14 @@ def bind(where: Mapping[str, Any]) -> Bound:
     """
     Listen at a place.
 
-    @param where: options of Node's C{listen}; or C{descriptor}, of a socket that listens.
+    @param where: options of Node's C{listen}; or C{descriptor}, of a socket that listens; or
+        C{systemd}, the name of one.
     @raise NodeError: it cannot be had.
+    @raise ValueError: systemd has handed over no such socket.
     """
     path, descriptor = where.get("path"), where.get("descriptor")
+    if "systemd" in where:
+        descriptor = descriptorOf(where["systemd"])
     backlog = where.get("backlog") or _BACKLOG
     try:
         if descriptor is not None:

@@ -45,7 +45,6 @@ from txnodetls.daemon.settings import (
     Scope,
 )
 from txnodetls.daemon.sharing import KEYS, STAYING, STORE, Rights, addSharing
-from txnodetls.daemon.systemd import descriptorOf
 from txnodetls.daemon.validity import Validity, validityOf
 from txnodetls.daemon.written import ConfigError, Level, levelOfSwitches, readFile
 from txnodetls.errors import NodeError
@@ -144,7 +143,7 @@ class ListenerConfig:
     One listener.
 
     @ivar name: its name in logs and metrics.
-    @ivar where: options of C{listen}: port, host …
+    @ivar where: options of C{listen}: port, host …; or C{systemd}, the name of a socket.
     @ivar options: options of C{createServer} with C{secureContext} made.
     @ivar serving: what is served where no route says otherwise.
     @ivar rules: who may come in where no route says otherwise.
@@ -267,12 +266,9 @@ def _checkApart(listeners: Iterable[ListenerConfig], levels: list[Level]) -> Non
         if listener.name in names:
             raise levels[number].error("name", f"{listener.name!r} is another listener's, too")
         names[listener.name] = number
-        place = (
-            where.get("path") or where.get("descriptor") or (where.get("host"), where.get("port"))
-        )
+        name = next((each for each in ("path", "systemd") if each in where), "port")
+        place = name, where.get("host"), where[name]
         if place in places and where.get("port") != 0:
-            name = next((each for each in ("path", "descriptor") if each in where), "port")
-            name = "systemd" if name == "descriptor" else name
             raise levels[number].error(name, "another listener has the same")
         places[place] = number
 
@@ -632,10 +628,9 @@ def _tryEndpoint(level: Level, name: str, string: str) -> None:
 def _where(level: Level, own: Options) -> dict[str, Any]:
     written = [name for name in level.values if name in _LISTENING]
     if own.get("systemd") is not None:
-        try:
-            return {"descriptor": descriptorOf(own.systemd)}
-        except ValueError as error:
-            raise level.error("systemd", str(error)) from error
+        # Whether it is there is found out where it is taken: a test of the configuration has none,
+        # and neither has a worker, which gets it from its supervisor.
+        return {"systemd": own.systemd}
     if "path" in written:
         return _values(LISTEN, level, written)
     interface = own.get("interface") or INTERFACE

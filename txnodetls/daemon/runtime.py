@@ -54,9 +54,11 @@ def bindAll(config: Config, existing: Mapping[str, Bound]) -> dict[str, Bound]:
                 for port in new:
                     port.close()
                 code = getattr(error, "code", None)
-                name = "interface" if code == "EADDRNOTAVAIL" else "port"
-                if "path" in listener.where:
-                    name = "path"
+                name = next(
+                    (each for each in ("path", "systemd") if each in listener.where), "port"
+                )
+                if code == "EADDRNOTAVAIL":
+                    name = "interface"
                 raise listener.level.error(name, str(error)) from error
             new.append(found)
         ports[place] = found
