@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.memory import crlOf, derOf, issued
+from tests.pki.damaging import TEXTS
 from txnodetls.errors import NodeError, NodeTypeError
 from txnodetls.pki.credentials import (
     KeyText,
@@ -23,11 +24,13 @@ from txnodetls.pki.credentials import (
     certificateChain,
     certificatesIn,
     dhPrimeBits,
+    firstCertificate,
     keyTexts,
     pemTexts,
     revocationLists,
 )
 from txnodetls.pki.dhgroups import group
+from txnodetls.pki.pem import toPEM
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,25 @@ class TestCertificates:
             derOf(certificate)
         )
 
+    def test_behind_the_first_a_trusted_certificate_is_passed_over(self) -> None:
+        """OpenSSL reads what it is trusted for of the first only."""
+        leaf, trusted = TEXTS["leaf.crt"], TEXTS["trusted.crt"]
+        assert certificateChain(leaf + trusted) == (derOf(leaf), ())
+        assert certificateChain(trusted + leaf)[1] == (derOf(leaf),)
+
+    def test_what_is_behind_the_first_certificate_has_to_be_for_trust(self) -> None:
+        leaf = derOf(TEXTS["leaf.crt"])
+        behind = toPEM(leaf + b"\x05\x00")
+        assert code(certificateChain, behind) == "ERR_OSSL_ASN1_WRONG_TAG"
+        assert code(firstCertificate, behind) == "ERR_OSSL_ASN1_WRONG_TAG"
+        # Of the others it is not read.
+        assert certificateChain(TEXTS["leaf.crt"] + behind)[1] == (leaf,)
+
+    def test_where_openssl_says_nothing_node_names_the_function(self) -> None:
+        with pytest.raises(NodeError, match=r"\ASSL_CTX_use_certificate_chain\Z") as caught:
+            certificateChain(TEXTS["leaf.crt"].replace(b"M", b"M:", 1))
+        assert caught.value.code == "ERR_CRYPTO_OPERATION_FAILED"
+
 
 class TestRevocationLists:
     def test_one_or_several_in_one_text_or_in_a_list(self, authority: trustme.CA) -> None:
@@ -133,6 +155,12 @@ class TestRevocationLists:
         assert len(revocationLists(one, "options.crl")) == 1
         assert len(revocationLists(one + two, "options.crl")) == 2
         assert len(revocationLists([one, two.decode()], "options.crl")) == 2
+
+    def test_every_list_of_a_text_counts_and_is_to_be_whole(self, authority: trustme.CA) -> None:
+        """Node reads the first, and no further: who is in another would not be revoked."""
+        one, two = crlOf(authority), crlOf(trustme.CA())
+        for damaged in (one + two[:80], one + b"-----BEGIN X509 CRL-----\n" + two):
+            assert code(revocationLists, damaged, "options.crl") == "ERR_CRYPTO_OPERATION_FAILED"
 
     @pytest.mark.parametrize("nothing", [None, []])
     def test_nothing_is_nothing(self, nothing: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -32,10 +33,11 @@ def test_takes_the_line_ends_of_every_system() -> None:
     assert blocks(toPEM(SMALL, "THING").replace(b"\n", b"\r\n")) == [SMALL]
 
 
-def test_a_block_keeps_its_own_text() -> None:
-    pem = toPEM(SMALL, "THING")
+def test_a_block_has_all_that_is_in_it() -> None:
+    pem = toPEM(SMALL + b"more", "THING")
     [block] = pemBlocks(b"before\n" + pem + b"after", LABELS)
-    assert (block.label, block.pem) == ("THING", pem)
+    assert (block.label, block.der, block.auxiliary) == ("THING", SMALL, b"more")
+    assert block.pem == pem
 
 
 def test_a_trusted_certificate_ends_with_its_first_element() -> None:
@@ -58,35 +60,97 @@ def test_what_is_damaged_is_refused_with_openssls_error(text: bytes, code: str) 
     assert caught.value.code == code
 
 
-# Where this reader differs from OpenSSL's, 3.5 and 4 alike; behind each line what that one says.
 ELEMENT = b"\x30\x04\x02\x02\x01\x05"
 WHOLE = toPEM(ELEMENT, "THING")
+UNEXPLAINED = "ERR_CRYPTO_OPERATION_FAILED"
+BASE64 = "ERR_OSSL_PEM_BAD_BASE64_DECODE"
+END = "ERR_OSSL_PEM_BAD_END_LINE"
+HEADER = "ERR_OSSL_PEM_NOT_PROC_TYPE"
+
+
+def read(text: bytes) -> Any:
+    """The blocks of a text, or the code of the error."""
+    try:
+        return blocks(text)
+    except NodeError as error:
+        return error.code
 
 
 @pytest.mark.parametrize(
-    ("damaged", "found"),
+    ("body", "found"),
     [
-        (b"MAQC:AgEF", "ERR_OSSL_PEM_BAD_BASE64_DECODE"),  # an error without a reason
-        (b"MAQC\0AgEF", "ERR_OSSL_PEM_BAD_BASE64_DECODE"),  # asn1: too long
-        (b"MAQC\n\nAgEF", [ELEMENT]),  # PEM: not proc type, or bad end line
-        (b"MAQCAgEF\n \n", [ELEMENT]),  # an error without a reason
-        (b"MAQCAgEF\n=", [ELEMENT]),  # PEM: bad base64 decode
+        # Blanks and control characters count nowhere at a line's end, blanks nowhere at all.
+        (b"MAQC AgEF", [ELEMENT]),
+        (b" MAQC\tAgEF \x01\x0b\xa0", [ELEMENT]),
+        (b"MAQC\rAgEF", [ELEMENT]),
+        (b"MAQC\x0bAgEF", BASE64),
+        # A hyphen ends the data, whatever else comes.
+        (b"MAQCAgEF-!!", [ELEMENT]),
+        (b"MAQCAgEF\n-", [ELEMENT]),
+        (b"MAQCAgE-", BASE64),
+        # Padding is to be right.
+        (b"MAQCAgEF\n=", BASE64),
+        (b"MAQCAgEF====", BASE64),
+        (b"MAQCAgEFAA==", [ELEMENT]),
+        (b"MAQCAgEFAA=\n=", [ELEMENT]),
+        (b"MAQC=AgEF", BASE64),
+        # A NUL ends a line, its end included.
+        (b"MAQC\0!!!!\nAgEF", [ELEMENT]),
+        # A colon, or an empty line, makes a header of what comes before.
+        (b"MAQC:AgEF", UNEXPLAINED),
+        (b"name: value\n\nMAQCAgEF", HEADER),
+        (b"MAQC\n\nAgEF", HEADER),
+        (b"MAQCAgEF\n ", UNEXPLAINED),
+        (b"", UNEXPLAINED),
+        (b"\nMAQCAgEF", [ELEMENT]),
+        (b"\nMAQC\nAgEF", END),
+        (b"\n\nMAQCAgEF", END),
+        (b"\n" + b"A" * 65, UNEXPLAINED),
+        (b"Proc-Type: 3,ENCRYPTED\n\nMAQCAgEF", UNEXPLAINED),
+        (b"Proc-Type: 4,MIC-CLEAR\n\nMAQCAgEF", "ERR_OSSL_PEM_NOT_ENCRYPTED"),
+        (b"Proc-Type: 4,ENCRYPTED x\n\nMAQCAgEF", "ERR_OSSL_PEM_SHORT_HEADER"),
+        (b"Proc-Type: 4,ENCRYPTED\n\nMAQCAgEF", "ERR_OSSL_PEM_NOT_DEK_INFO"),
+        (
+            b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMAQCAgEF",
+            "ERR_OSSL_PEM_BAD_DECRYPT",
+        ),
     ],
 )
-def test_what_is_damaged_is_not_always_what_it_is_to_openssl(damaged: bytes, found: Any) -> None:
-    def read() -> Any:
-        try:
-            return blocks(WHOLE.replace(b"MAQCAgEF", damaged))
-        except NodeError as error:
-            return error.code
-
+def test_what_is_damaged_is_what_it_is_to_openssl(body: bytes, found: Any) -> None:
     assert WHOLE.count(b"MAQCAgEF") == 1
-    assert read() == found
+    assert read(WHOLE.replace(b"MAQCAgEF", body)) == found
 
 
-def test_a_block_of_another_label_at_its_begin_is_none() -> None:
-    """To OpenSSL it is one with a wrong end."""
-    assert blocks(WHOLE.replace(b"BEGIN THING", b"BEGIN THONG")) == []
+def test_long_lines_are_several() -> None:
+    """What is left of one may not be a line's beginning."""
+    octets = b"\x04\x82\x01\x2c" + bytes(300)
+    body = base64.b64encode(octets)
+    text = b"-----BEGIN THING-----\n%s\n-----END THING-----\n"
+    assert read(text % body) == [octets]
+    # Of 254 characters, so that their end is a line of its own; it ends no header.
+    assert read(text % b"\n".join((body[:254], body[254:]))) == [octets]
+    # The name is in the second part of its line.
+    assert read(b"-" * 254 + WHOLE) == [ELEMENT]
+    assert read(b"-" * 255 + WHOLE) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (WHOLE.replace(b"BEGIN THING", b"BEGIN THONG"), END),
+        (toPEM(ELEMENT, "OTHER").replace(b"MAQC", b"!!!!") + WHOLE, BASE64),
+        (WHOLE.replace(b"-----\n", b"---\n", 1), []),
+        (WHOLE.replace(b"-----\n", b"-----x\n", 1), []),
+        (b"  " + WHOLE, []),
+        (b"\xef\xbb\xbf" + WHOLE, [ELEMENT]),
+        (b"\n\xef\xbb\xbf" + WHOLE, []),
+        (WHOLE.replace(b"-----\n", b"-----\xa0 \r\n"), [ELEMENT]),
+        (WHOLE.replace(b"-----\n", b"-----x\n").replace(b"x", b"", 1), END),
+        (WHOLE.replace(b"END THING-----", b"END THING"), END),
+    ],
+)
+def test_lines_that_begin_and_end_blocks_are_those_of_openssl(text: bytes, found: Any) -> None:
+    assert read(text) == found
 
 
 def test_nothing_found_has_openssls_error() -> None:

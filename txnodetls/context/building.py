@@ -159,7 +159,7 @@ def _trustOf(options: Options) -> tuple[trust.Trust, list[pem.PEMBlock]]:
 
 def _acceptable(blocks: list[pem.PEMBlock]) -> Iterator[pem.PEMBlock]:
     """Those up to the first that OpenSSL does not take; there Node stops reading."""
-    return itertools.takewhile(lambda block: contexts.isCertificate(block.der), blocks)
+    return itertools.takewhile(credentials.isCertificate, blocks)
 
 
 def _storeOf(trusted: trust.Trust) -> contexts.CertificateStore:
@@ -201,7 +201,7 @@ def _applyBundles(made: SecureContext, options: Options) -> list[pem.PEMBlock]:
         # One after the other: a second key of the same kind takes the place of the first.
         _useCertificates(made, [(bundle.leaf, bundle.others)], alone)
         contexts.usePrivateKeyDER(made.native, bundle.key)
-    return [pem.PEMBlock("CERTIFICATE", der, b"") for b in bundles for der in b.others]
+    return [pem.PEMBlock("CERTIFICATE", der) for b in bundles for der in b.others]
 
 
 def _useCertificates(
@@ -259,7 +259,7 @@ def _dhOf(options: Options) -> bytes | None:
     if given == "auto":
         return text
     bits = credentials.dhPrimeBits(text)
-    if bits is None:
+    if bits is None or not contexts.areDHParameters(text):
         _warn("options.dhparam holds no DH parameters and is not used")
         return None
     if bits < _DH_MINIMUM:

@@ -46,6 +46,7 @@ from txnodetls.javascript import utf8
 from txnodetls.openssl.failures import drainErrors, opensslError
 
 __all__ = [
+    "areDHParameters",
     "VERIFY_CALLBACK",
     "CertificateStore",
     "addChain",
@@ -53,6 +54,8 @@ __all__ = [
     "cipherNames",
     "dropFiniteFieldGroups",
     "isCertificate",
+    "requireAuxiliary",
+    "requireCertificate",
     "newContext",
     "refuseNames",
     "setCipherList",
@@ -213,6 +216,17 @@ def setSignatureAlgorithms(native: SSL.Context, algorithms: str) -> None:
     )
 
 
+def areDHParameters(pem: bytes) -> bool:
+    """Whether OpenSSL takes this text for DH parameters."""
+    bio, _keep = _memory(pem)
+    parameters = lib.PEM_read_bio_DHparams(bio, ffi.NULL, ffi.NULL, ffi.NULL)
+    lib.ERR_clear_error()
+    if parameters == ffi.NULL:
+        return False
+    lib.DH_free(parameters)
+    return True
+
+
 def setDHParameters(native: SSL.Context, pem: bytes) -> None:
     """Use the parameters of a PEM text for DHE in TLS 1.2 and before."""
     bio, _keep = _memory(pem)
@@ -255,6 +269,7 @@ def addChain(native: SSL.Context, chain: Iterable[bytes]) -> None:
     """Send these certificates (DER) behind the only certificate of this context."""
     for der in chain:
         x509 = _certificate(der)
+        _requireKey(x509)
         _check(
             lib.SSL_CTX_add_extra_chain_cert(native._context, x509),
             "SSL_CTX_add_extra_chain_cert failed",
@@ -387,6 +402,24 @@ def setStore(native: SSL.Context, store: CertificateStore) -> None:
     lib.SSL_CTX_set_cert_store(native._context, store._pointer)
 
 
+def requireCertificate(der: bytes) -> None:
+    """
+    Raise OpenSSL's error unless it takes these bytes for a certificate.
+
+    @raise NodeError: C{ERR_OSSL_ASN1_...}, and whatever else OpenSSL says.
+    """
+    _certificate(der)
+
+
+def requireAuxiliary(pem: bytes) -> None:
+    """
+    Raise OpenSSL's error unless it takes this C{TRUSTED CERTIFICATE} with what is behind it.
+
+    @raise NodeError: as L{requireCertificate}.
+    """
+    CertificateStore().addTrusted(pem)
+
+
 def isCertificate(der: bytes) -> bool:
     """Whether OpenSSL takes these bytes for a certificate."""
     try:
@@ -408,8 +441,21 @@ def _certificate(der: bytes) -> Any:
     lib.ERR_clear_error()
     x509 = lib.d2i_X509_bio(bio, ffi.NULL)
     if x509 == ffi.NULL:
-        raise configurationError("d2i_X509 failed")
+        # What is wrong is told in other words where it is read out of PEM, as Node does.
+        lib.ERR_clear_error()
+        bio, _keep = _memory(DER_cert_to_PEM_cert(der).encode("ascii"))
+        x509 = lib.PEM_read_bio_X509(bio, ffi.NULL, ffi.NULL, ffi.NULL)
+    if x509 == ffi.NULL:
+        raise configurationError("SSL_CTX_use_certificate_chain")
     return ffi.gc(x509, lib.X509_free)
+
+
+def _requireKey(x509: Any) -> None:
+    """Raise OpenSSL's error unless it can read the public key of a certificate."""
+    key = lib.X509_get_pubkey(x509)
+    if key == ffi.NULL:
+        raise configurationError("X509_get_pubkey failed")
+    lib.EVP_PKEY_free(key)
 
 
 def _memory(data: bytes) -> tuple[Any, Any]:

@@ -23,12 +23,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
 from txnodetls.javascript import isTrue, utf8
+from txnodetls.openssl import contexts
 from txnodetls.pki import der, pfxshape
 from txnodetls.pki.pem import (
     CERTIFICATE_LABELS,
     CRL_LABELS,
     DH_LABELS,
+    PLAIN_LABELS,
+    TRUSTED_LABEL,
     PEMBlock,
+    PEMReader,
     noStartLine,
     pemBlocks,
 )
@@ -40,6 +44,8 @@ __all__ = [
     "certificateChain",
     "certificatesIn",
     "dhPrimeBits",
+    "firstCertificate",
+    "isCertificate",
     "keyTexts",
     "operationFailed",
     "pemTexts",
@@ -119,12 +125,63 @@ def certificateChain(text: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """
     The first certificate of a PEM text and those behind it (DER).
 
-    @raise NodeError: C{ERR_OSSL_PEM_NO_START_LINE} if there is none.
+    As in Node the first may be a C{TRUSTED CERTIFICATE}; others are passed over.
+
+    @raise NodeError: C{ERR_OSSL_PEM_NO_START_LINE} if there is none; OpenSSL's error for what
+        is damaged.
     """
-    found = [block.der for block in pemBlocks(text, CERTIFICATE_LABELS)]
-    if not found:
+    reader = PEMReader(text)
+    leaf = _first(reader)
+    chain = []
+    while (more := _certificate(reader, PLAIN_LABELS)) is not None:
+        chain.append(more)
+    return leaf, tuple(chain)
+
+
+def firstCertificate(text: bytes) -> bytes:
+    """
+    The first certificate of a PEM text (DER).
+
+    @raise NodeError: as L{certificateChain}.
+    """
+    return _first(PEMReader(text))
+
+
+def _first(reader: PEMReader) -> bytes:
+    found = _certificate(reader, CERTIFICATE_LABELS)
+    if found is None:
         raise noStartLine()
-    return found[0], tuple(found[1:])
+    return found
+
+
+def _certificate(reader: PEMReader, labels: frozenset[str]) -> bytes | None:
+    """The next certificate (DER) that OpenSSL takes for one; None if there is no more."""
+    try:
+        block = reader.take(labels)
+    except NodeError as error:
+        if error.code == _FAILED:
+            raise operationFailed("SSL_CTX_use_certificate_chain") from error
+        raise
+    if block is None:
+        return None
+    _require(block, auxiliary=TRUSTED_LABEL in labels)
+    return block.der
+
+
+def isCertificate(block: PEMBlock) -> bool:
+    """Whether OpenSSL takes a block for a certificate, and what is behind it for what it means."""
+    try:
+        _require(block, auxiliary=True)
+    except NodeError:
+        return False
+    return True
+
+
+def _require(block: PEMBlock, auxiliary: bool) -> None:
+    contexts.requireCertificate(block.der)
+    if auxiliary and block.auxiliary:
+        # Whatever its own label says: where one may be trusted for something, OpenSSL reads on.
+        contexts.requireAuxiliary(block._replace(label=TRUSTED_LABEL).pem)
 
 
 def certificatesIn(text: bytes) -> list[PEMBlock]:
@@ -236,11 +293,14 @@ def _bundle(value: object, passphrase: object) -> Bundle:
     )
 
 
+_FAILED: Final = "ERR_CRYPTO_OPERATION_FAILED"
+
+
 def operationFailed(message: str) -> NodeError:
     """C{ERR_CRYPTO_OPERATION_FAILED} with one of Node's texts."""
     return NodeError(
         message,
-        "ERR_CRYPTO_OPERATION_FAILED",
+        _FAILED,
         blame=Blame.CONFIGURATION,
         phase=Phase.CONFIGURING,
     )

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1, sha256, sha512
@@ -33,7 +32,9 @@ from txnodetls.errors import (
     invalidArgType,
     invalidArgValue,
 )
+from txnodetls.openssl import contexts
 from txnodetls.pki.certificates import fieldsToObject, fingerprint
+from txnodetls.pki.credentials import firstCertificate
 from txnodetls.pki.fields import Fields
 from txnodetls.pki.issuance import isIssuedBy
 from txnodetls.pki.matching import Match, matchEmail, matchHost, matchIP
@@ -48,26 +49,6 @@ __all__ = ["X509Certificate"]
 #: The classes of keys that this version of cryptography has.
 _PRIVATE_KEYS = get_args(PrivateKeyTypes)
 _PUBLIC_KEYS = get_args(PublicKeyTypes)
-
-_BEGIN = re.compile(rb"^-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----\s*$", re.MULTILINE)
-_TRUSTED = re.compile(
-    rb"^-----BEGIN TRUSTED CERTIFICATE-----\s*\n([A-Za-z0-9+/=\s]*)"
-    rb"-----END TRUSTED CERTIFICATE-----",
-    re.MULTILINE,
-)
-
-#: OpenSSL's numbers of what can go wrong with PEM; the rest has no fixed number here.
-_NUMBERS = {
-    ("PEM routines", "no start line"): "0480006C",
-    ("PEM routines", "bad base64 decode"): "04800064",
-    ("PEM routines", "bad end line"): "04800066",
-    ("PEM routines", "short header"): "04800070",
-    ("asn1 encoding routines", "wrong tag"): "068000A8",
-    ("asn1 encoding routines", "too long"): "0680009B",
-    ("asn1 encoding routines", "header too long"): "0680007B",
-    ("asn1 encoding routines", "not enough data"): "0680008E",
-}
-_LIBRARIES = {"PEM routines": "PEM_", "asn1 encoding routines": "ASN1_"}
 
 
 class X509Certificate:
@@ -339,36 +320,22 @@ class X509Certificate:
 
 def _load(buffer: bytes) -> bytes:
     """The certificate in DER, once OpenSSL has accepted it; PEM is tried first, as in Node."""
-    first = _BEGIN.search(buffer)
-    trusted = _TRUSTED.match(buffer, first.start()) if first is not None else None
     try:
-        if trusted is not None:
-            # Behind the certificate, OpenSSL keeps what it is trusted for.
-            encoded = base64.b64decode(trusted[1])
-            return _normalized(crypto.FILETYPE_ASN1, encoded)
-        return _normalized(crypto.FILETYPE_PEM, buffer)
-    except (crypto.Error, ValueError) as error:
+        return _normalized(firstCertificate(buffer))
+    except NodeError as error:
         pem = error
     try:
-        return _normalized(crypto.FILETYPE_ASN1, buffer)
-    except crypto.Error:
-        raise _loadError(pem) from None
+        return _normalized(buffer)
+    except NodeError as error:
+        # Where OpenSSL does not say what is wrong with the PEM, this is the first that it says.
+        unexplained = pem.code == "ERR_CRYPTO_OPERATION_FAILED"
+        raise (error if unexplained else pem) from None
 
 
-def _normalized(kind: int, buffer: bytes) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, crypto.load_certificate(kind, buffer))
-
-
-def _loadError(error: Exception) -> NodeError:
-    """What OpenSSL said first of why it would not take the PEM."""
-    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    library, _, reason = queue[0] if queue else ("PEM routines", "", "bad base64 decode")
-    return OpenSSLError(
-        f"error:{_NUMBERS.get((library, reason), '')}:{library}::{reason}",
-        "ERR_OSSL_" + _LIBRARIES.get(library, "") + reason.upper().replace(" ", "_"),
-        library=library,
-        reason=reason,
-    )
+def _normalized(encoded: bytes) -> bytes:
+    contexts.requireCertificate(encoded)
+    certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, encoded)
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def _needString(name: str, value: object) -> None:
