@@ -56,11 +56,3 @@ def test_what_a_peer_sent_is_escaped() -> None:
     (line,) = lines(made, "text")
     assert 'name="x\\" reason=done\\n2026' in line
     assert 'reason="handshake failed" code=ValueError error=line\\nbreak' in line
-
-
-def test_the_first_reason_counts() -> None:
-    made = record()
-    made.ends(Reason.IDLE)
-    made.ends(Reason.RESET, ValueError("later"))
-    assert fieldsOf(made, 11.0)["reason"] == "idle"
-    assert "error" not in fieldsOf(made, 11.0)

@@ -64,6 +64,18 @@ async def test_each_connection_is_a_carrier_with_its_peers_address(listening: Li
 
 
 @ensureDeferred
+async def test_one_that_shares_its_port_takes_one_at_a_time(listening: Listening) -> None:
+    listening.port.atOnce = 1
+    peers = [dial(listening.port) for _ in range(3)]
+    for count in (1, 2):
+        listening.port.doRead()
+        assert len(listening.carriers) == count
+    await eventually(lambda: len(listening.carriers) == 3)
+    for peer in peers:
+        peer.close()
+
+
+@ensureDeferred
 async def test_a_closed_port_accepts_no_more(listening: Listening) -> None:
     peer = dial(listening.port)
     fired: list[Any] = []

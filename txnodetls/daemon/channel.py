@@ -30,7 +30,7 @@ class Lines:
     """Takes bytes, and gives the messages that are complete."""
 
     def __init__(self) -> None:
-        self._data = b""
+        self._begun: list[bytes] = []
 
     def receive(self, data: bytes) -> list[dict[str, Any]]:
         """
@@ -38,7 +38,12 @@ class Lines:
 
         @raise ValueError: they are no message.
         """
-        *lines, self._data = (self._data + data).split(b"\n")
+        first, *rest = data.split(b"\n")
+        self._begun.append(first)
+        if not rest:
+            return []
+        lines = [b"".join(self._begun), *rest]
+        self._begun = [lines.pop()]
         return [json.loads(line) for line in lines]
 
 

@@ -98,7 +98,8 @@ class Listener:
         keylog: Callable[..., object] | None = None,
     ) -> None:
         self._keylog = keylog
-        self._fetching: FetchingOCSPResponder | None = None
+        # Who fetches staples, with whether private addresses may be asked.
+        self._fetching: tuple[bool, FetchingOCSPResponder] | None = None
         self.bound = bound
         self.gate = Gate()
         self._reactor = reactor
@@ -132,7 +133,7 @@ class Listener:
         self._stopped(*before)
         self.bound.close()
         if self._fetching is not None:
-            self._fetching.close()
+            self._fetching[1].close()
 
     @property
     def server(self) -> FrontServer | None:
@@ -159,8 +160,9 @@ class Listener:
         site = served.site
         if site is not None and options.get("ALPNProtocols") is None:
             options["ALPNProtocols"] = encodeALPN(list(site.acceptableProtocols()))
-        if served.config.own.staples:
-            options["ocspResponder"] = self._responder(served.config.own)
+        responder = self._responder(served.config.own)
+        if responder is not None:
+            options["ocspResponder"] = responder
         if len(served.config.contexts):
             options["SNICallback"] = partial(_byName, served.config)
         server = FrontServer(self, served, options, self._reactor)
@@ -171,13 +173,21 @@ class Listener:
         return server
 
     def _responder(self, own: Options) -> Any:
-        if own.staples != ["fetch"]:
-            return FileOCSPResponder(own.staples)
+        """Who is asked for staples, or None."""
+        staples = own.get("staples")
+        wanted = None if staples != ["fetch"] else bool(own.staplesPrivate)
+        if self._fetching is not None and self._fetching[0] is not wanted:
+            self._fetching[1].close()
+            self._fetching = None
+        if wanted is None:
+            return FileOCSPResponder(staples) if staples else None
         if self._fetching is None:
-            # One for as long as the listener lives: what it has fetched outlives a reload.
-            private = own.staplesPrivate
-            self._fetching = FetchingOCSPResponder(self._reactor, refusePrivate=not private)
-        return self._fetching
+            # One for as long as that is said: what it has fetched outlives a reload.
+            self._fetching = (
+                wanted,
+                FetchingOCSPResponder(self._reactor, refusePrivate=not wanted),
+            )
+        return self._fetching[1]
 
     def _listenPlain(self, served: _Served) -> Any:
         factory = _PlainFactory(self, served)

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
 
 from txnodetls.daemon.channel import Lines, filesFrom, said, snapshotTold
+from txnodetls.transports.listening import SocketPort
 from txnodetls.twisted.reporting import escaped
 
 __all__ = ["Worker", "main"]
@@ -162,6 +163,8 @@ def main() -> None:
         installer.install()
     from twisted.internet import process, reactor
 
+    # The others are to have their part of a burst, as with nginx and its multi_accept off.
+    SocketPort.atOnce = 1
     # Imported now and not with the first configuration, for which clients may wait.
     importlib.import_module("txnodetls.daemon.runtime")
     importlib.import_module("txnodetls.daemon.config")

@@ -130,7 +130,11 @@ class SocketPort:
     @param reactor: one that L{txnodetls.transports.tcp.fits}.
     @param accepted: called with the carrier of each connection, in a turn of its own.
     @param path: the UNIX socket's file, to be removed when the port closes; else None.
+    @cvar atOnce: connections accepted per event.  A process that shares its ports with others
+        sets it to 1, or the first to wake takes them all.
     """
+
+    atOnce = _AT_ONCE
 
     def __init__(
         self,
@@ -197,7 +201,7 @@ class SocketPort:
 
     def doRead(self) -> None:
         """Somebody wants to connect."""
-        for _ in range(_AT_ONCE):
+        for _ in range(self.atOnce):
             if not self._listening:
                 return
             try:
