@@ -5,8 +5,8 @@ Draws what C{compare.py} has measured.
     benchmarks/chart.py figures.json chart.svg
 
 One row per workload: a bar from the lowest to the highest ratio of each of our faces to the
-base, a dot at the median, a line where the base is.  To the right of the line is more work per
-CPU second, or, where lower is better, more memory or time.
+base, a dot at the median, a stroke at what is aimed at, a line where the base is.  To the right
+of the line is more work per CPU second, or, where lower is better, more memory or time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from compare import LOWER_IS_BETTER, OURS, ratios
+from tables import OURS, ratios
+from targets import BASE, LOWER_IS_BETTER, TARGETS
 
 ROW, LEFT, WIDTH, TOP, LARGEST = 26, 170, 460, 40, 2.0
 COLOURS = dict(zip(OURS, ("#2563eb", "#d97706"), strict=True))
@@ -32,7 +33,8 @@ def place(ratio: float) -> float:
 def row(name: str, runs: list[dict[str, Any]], base: str, y: int) -> list[str]:
     mark = " (lower is better)" if name in LOWER_IS_BETTER else ""
     shapes = [f'<text x="8" y="{y + 4}">{escape(name + mark)}</text>']
-    for shift, face in zip((-4, 4), OURS, strict=True):
+    aims = TARGETS.get(name) if base == BASE else None
+    for number, (shift, face) in enumerate(zip((-4, 4), OURS, strict=True)):
         rates = ratios(runs, face, base)
         if not rates:
             continue
@@ -42,6 +44,11 @@ def row(name: str, runs: list[dict[str, Any]], base: str, y: int) -> list[str]:
             f'<line x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{at}" y2="{at}" '
             f'stroke="{colour}" stroke-width="3" stroke-opacity="0.45"/>'
         )
+        if aims is not None:
+            x = place(aims[number])
+            shapes.append(
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{at - 4}" y2="{at + 4}" stroke="{colour}"/>'
+            )
         title = f"<title>{face}: {middle:.2f} ({low:.2f} to {high:.2f})</title>"
         shapes.append(
             f'<circle cx="{place(middle):.1f}" cy="{at}" r="4" fill="{colour}">{title}</circle>'

@@ -12,8 +12,10 @@ time; so what disturbs the machine disturbs them all.  Of each repetition the ra
 is taken, and of the ratios the median and the spread.  Work per CPU second of the process under
 test is what is compared; the clock's figure is kept beside it.
 
-The raw figures go to C{--data}, from which C{chart.py} draws; with C{--table} a file of figures
-is printed again and nothing is run.  Nothing here passes or fails.
+Beside each ratio of ours stands what is aimed at (C{targets.py}), and whether it is met.
+
+The raw figures go to C{--data}, from which C{report.py} makes tables and charts; with C{--table} a
+file of figures is printed again and nothing is run.  Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,8 +32,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from processes import environment as bare
+from tables import OURS, againstTwisted, comparison
+
 HERE = Path(__file__).resolve().parent
-OURS = ("node-face", "twisted-face")
 SERVED = (
     "recv-16k",
     "recv-64k",
@@ -56,7 +59,6 @@ SERVED = (
     "start",
 )
 CONNECTING = ("c-recv", "c-send", "c-hs")
-LOWER_IS_BETTER = ("mem", "mem-echo", "start")
 # What a peer cannot do: Node 20, and the OpenSSL of Debian, know no ML-KEM.
 NOT_FOR = {"node20": ("hs13-mlkem", "hs13-default")}
 
@@ -71,7 +73,7 @@ def environment() -> dict[str, str]:
     }
     return {
         "PYTHON": python,
-        **os.environ,
+        **bare(),
         "BENCH_SERVERS": ";".join(f"{name}={command}" for name, command in servers.items()),
         "BENCH_CLIENTS": ";".join(f"{name}={command}" for name, command in clients.items()),
     }
@@ -132,44 +134,6 @@ def run(harness: Path, workloads: list[str], peers: list[str], reps: int, data: 
     return record
 
 
-def ratios(runs: list[dict[str, Any]], peer: str, base: str) -> list[float]:
-    """The ratio of each repetition that has both."""
-    return [
-        one[peer]["cpu_value"] / one[base]["cpu_value"]
-        for one in runs
-        if peer in one and base in one
-    ]
-
-
-def table(record: dict[str, Any]) -> str:
-    """The medians, with the spread of each, as Markdown."""
-    base = record["about"]["base"]
-    seen = dict.fromkeys(
-        peer for runs in record["figures"].values() for one in runs for peer in one
-    )
-    peers = [peer for peer in dict.fromkeys((base, *OURS, *seen)) if peer in seen]
-    lines = [f"| workload | {' | '.join(peers)} |", "|---" * (len(peers) + 1) + "|"]
-    for workload, runs in record["figures"].items():
-        cells = []
-        for peer in peers:
-            values = [one[peer]["cpu_value"] for one in runs if peer in one]
-            if not values:
-                cells.append("-")
-            elif peer == base:
-                unit = runs[0][peer]["unit"] if peer in runs[0] else ""
-                cells.append(f"{statistics.median(values):.4g} {unit}")
-            else:
-                rates = ratios(runs, peer, base)
-                cells.append(
-                    f"{statistics.median(rates):.2f} ({min(rates):.2f}-{max(rates):.2f})"
-                    if rates
-                    else "-"
-                )
-        mark = " ↓" if workload in LOWER_IS_BETTER else ""
-        lines.append(f"| {workload}{mark} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Every workload against every peer.")
     parser.add_argument("--harness", type=Path, default=os.environ.get("BENCH_HARNESS"))
@@ -187,7 +151,9 @@ def main() -> None:
         workloads = given.workload.split(",") if given.workload else [*SERVED, *CONNECTING]
         peers = given.peers.split(",") if given.peers else peersHere()
         record = run(Path(given.harness).resolve(), workloads, peers, given.reps, given.data)
-    print(table(record))
+    print(comparison(record))
+    if against := againstTwisted(record):
+        print(f"\n{against}")
     print("\nload average at each repetition:", *(f"{load:.1f}" for load in record["load"]))
 
 

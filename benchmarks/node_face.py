@@ -64,9 +64,10 @@ class Connection:
         while self.left > 0:
             piece = chunk if self.left >= len(chunk) else chunk[: self.left]
             self.left -= len(piece)
-            if not write(piece):
+            if not write(piece) and self.left > 0:
                 return
         self.mode = b""
+        self.socket.off("drain", self.send)
 
 
 def main() -> None:

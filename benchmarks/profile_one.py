@@ -22,7 +22,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from compare import HERE, OURS, environment
+from compare import HERE, environment
+from tables import OURS
 
 # Run a script under cProfile until SIGTERM, then write what was seen.
 UNDER_PROFILE = """

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""
+The whole of it, unattended: every measurement, and then the page.
+
+    benchmarks/everything.py --harness DIR [--reps 5] [--parts figures,…] [--peers P,…]
+
+C{--parts} chooses among C{start}, C{figures}, C{proxies}, C{growth} and C{burst}.  What is measured
+is written as it comes, so a run that is interrupted leaves what it had; C{report.py} makes tables
+of that.  With five repetitions it takes something more than half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import burst
+import compare
+import growth
+import proxies
+import report
+import start
+
+PEERS = ("node24", "node-face", "twisted-face", "twisted")
+# These cost more time than they tell with each repetition.
+SLOW = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure everything, and write the page.")
+    parser.add_argument("--harness", type=Path, default=os.environ.get("BENCH_HARNESS"))
+    parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--parts", default="start,figures,proxies,growth,burst")
+    parser.add_argument("--peers", default=",".join(PEERS), help="of figures; the base first")
+    parser.add_argument("--page", type=Path, default=report.PAGE)
+    given = parser.parse_args()
+    if given.harness is None:
+        parser.error("say where the harness is: --harness, or BENCH_HARNESS")
+    harness, reps, folder = Path(given.harness).resolve(), given.reps, given.page.with_suffix("")
+    everywhere = os.sched_getaffinity(0)
+    parts: dict[str, Callable[[Path], object]] = {
+        "start": lambda data: start.run(reps, data),
+        "figures": lambda data: compare.run(
+            harness, [*compare.SERVED, *compare.CONNECTING], given.peers.split(","), reps, data
+        ),
+        "proxies": lambda data: proxies.run(
+            harness, reps, data, list(proxies.WORKLOADS), proxies.here()
+        ),
+        "growth": lambda data: growth.run(harness, min(reps, SLOW), data, list(growth.AXES)),
+        "burst": lambda data: burst.run(harness, min(reps, SLOW), data),
+    }
+    for name in given.parts.split(","):
+        began = time.monotonic()
+        os.sched_setaffinity(0, everywhere)
+        parts[name](folder / f"{name}.json")
+        report.report(given.page)
+        print(f"{name}: {(time.monotonic() - began) / 60:.1f} min", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""
+What was measured, as tables in Markdown.
+
+A record has C{figures[name]}: a list of repetitions, each from peer to what was seen.  Of each
+repetition the ratio to the base is taken; shown is the median of the ratios, and their spread.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import targets
+
+__all__ = [
+    "OURS",
+    "UNITS",
+    "WHAT",
+    "againstTwisted",
+    "burstTable",
+    "comparison",
+    "curve",
+    "growthTables",
+    "proxyTable",
+    "ratios",
+    "short",
+    "startTable",
+]
+
+Record = dict[str, Any]
+Runs = list[dict[str, Any]]
+
+OURS = ("node-face", "twisted-face")
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def ratios(runs: Runs, peer: str, base: str) -> list[float]:
+    """The ratio of each repetition that has both."""
+    return [
+        one[peer]["cpu_value"] / one[base]["cpu_value"]
+        for one in runs
+        if peer in one and base in one
+    ]
+
+
+def spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+def absolute(runs: Runs, peer: str) -> str:
+    found = [one[peer] for one in runs if peer in one]
+    if not found:
+        return "-"
+    return f"{statistics.median(f['cpu_value'] for f in found):.4g} {found[0]['unit']}"
+
+
+def peersOf(record: Record) -> list[str]:
+    """All that were measured, in the order in which they first appear; the base first."""
+    seen = dict.fromkeys(p for runs in record["figures"].values() for one in runs for p in one)
+    base = record["about"]["base"]
+    return [p for p in dict.fromkeys((base, *OURS, *seen)) if p in seen]
+
+
+def comparison(record: Record) -> str:
+    """Every workload: the base's own figure, and the others' ratios to it, with our targets."""
+    base, peers = record["about"]["base"], peersOf(record)
+    # The targets are ratios to one base, and mean nothing with another.
+    aims = targets.TARGETS if base == targets.BASE else {}
+    head = ["workload"]
+    for peer in peers:
+        head += [peer, "target"] if aims and peer in OURS else [peer]
+    rows = []
+    for workload, runs in record["figures"].items():
+        lower = workload in targets.LOWER_IS_BETTER
+        cells = [workload + (" ↓" if lower else "")]
+        for peer in peers:
+            rates = ratios(runs, peer, base)
+            cells.append(absolute(runs, peer) if peer == base else spread(rates))
+            if aims and peer in OURS:
+                aim = aims.get(workload)
+                goal = None if aim is None else aim[OURS.index(peer)]
+                cells.append(_verdict(rates, goal, lower))
+        rows.append(cells)
+    return markdown(head, rows)
+
+
+def _verdict(rates: Sequence[float], goal: float | None, lower: bool) -> str:
+    if goal is None or not rates:
+        return ""
+    return targets.verdict(statistics.median(rates), goal, lower)
+
+
+def againstTwisted(record: Record) -> str:
+    """The Twisted face beside Twisted's own TLS; nothing, where that was not measured."""
+    rows = []
+    for workload, runs in record["figures"].items():
+        rates = ratios(runs, "twisted-face", "twisted")
+        if rates:
+            goal = targets.AGAINST_TWISTED.get(workload)
+            lower = workload in targets.LOWER_IS_BETTER
+            name = workload + (" ↓" if lower else "")
+            rows.append([name, spread(rates), _verdict(rates, goal, lower)])
+    if not rows:
+        return ""
+    return markdown(["workload", "twisted-face / twisted", "target"], rows)
+
+
+def startTable(record: Record) -> str:
+    """What we add to the start of a program, in milliseconds."""
+    rows = []
+    for what, runs in record["figures"].items():
+        for peer in dict.fromkeys(peer for one in runs for peer in one):
+            found = [one[peer] for one in runs if peer in one]
+            middle = statistics.median(one["cpu_value"] for one in found)
+            rows.append(
+                [
+                    what,
+                    peer,
+                    *(
+                        f"{statistics.median(one[name] for one in found):.1f}"
+                        for name in ("base", "value", "cpu_value")
+                    ),
+                    targets.verdict(middle, targets.START_SHARE, lower=True)
+                    if what == "import"
+                    else "",
+                ]
+            )
+    return markdown(["", "", "before, ms", "ours, ms", "ours, ms of CPU", "target"], rows)
+
+
+def proxyTable(record: Record) -> str:
+    """Each proxy's own figures, per CPU second, with its ratio to the base."""
+    base, peers = record["about"]["base"], peersOf(record)
+    rows = []
+    for workload, runs in record["figures"].items():
+        lower = workload in targets.LOWER_IS_BETTER
+        cells = [workload + (" ↓" if lower else "")]
+        for peer in peers:
+            rates = ratios(runs, peer, base)
+            shown = "" if peer == base or not rates else f", {spread(rates)}"
+            cells.append(absolute(runs, peer) + shown)
+        rows.append([*cells, _proxyVerdict(workload, runs, base)])
+    return markdown(["workload", *peers, "target"], rows)
+
+
+def _proxyVerdict(workload: str, runs: Runs, base: str) -> str:
+    if workload in targets.LOWER_IS_BETTER:
+        rates = ratios(runs, "txnodetls", "haproxy")
+        return f"{_met(rates, below=True)} (below haproxy)" if rates else ""
+    rates = ratios(runs, "txnodetls", base)
+    if workload not in targets.PROXY_AHEAD or not rates:
+        return ""
+    return f"{_met(rates, below=False)} (ahead of {base})"
+
+
+def _met(rates: Sequence[float], below: bool) -> str:
+    middle = statistics.median(rates)
+    return "met" if (middle < 1 if below else middle > 1) else "missed"
+
+
+# -- curves
+
+UNITS = {
+    ("connections", "cost"): "µs of CPU per message",
+    ("connections", "memory"): "KiB per connection",
+    ("transfer", "cost"): "ns of CPU per byte",
+    ("contexts", "cost"): "µs of CPU per handshake",
+    ("contexts", "memory"): "KiB per context",
+    ("sessions", "cost"): "µs of CPU per resumed handshake",
+    ("sessions", "memory"): "bytes per session",
+}
+WHAT = {
+    "connections": "connections",
+    "transfer": "bytes at a time",
+    "contexts": "contexts",
+    "sessions": "sessions in store",
+}
+
+
+def curve(record: Record, axis: str, quantity: str) -> dict[str, dict[int, float]]:
+    """Of each peer the median at each point."""
+    seen: dict[str, dict[int, list[float]]] = {}
+    for one in record["figures"].get(axis, ()):
+        for peer, points in one.items():
+            for count, value in points.get(quantity, {}).items():
+                seen.setdefault(peer, {}).setdefault(int(count), []).append(value)
+    return {
+        peer: {count: statistics.median(values) for count, values in sorted(points.items())}
+        for peer, points in sorted(seen.items())
+    }
+
+
+def growthTables(record: Record) -> str:
+    """A table for each axis and quantity."""
+    parts = []
+    for (axis, quantity), unit in UNITS.items():
+        lines = curve(record, axis, quantity)
+        if not lines:
+            continue
+        counts = sorted({count for points in lines.values() for count in points})
+        rows = [
+            [peer, *(f"{points[n]:.3g}" if n in points else "-" for n in counts)]
+            for peer, points in lines.items()
+        ]
+        head = [unit, *(short(axis, count) for count in counts)]
+        parts.append(markdown(head, rows))
+    return "\n\n".join(parts)
+
+
+def short(axis: str, count: int) -> str:
+    """How many, as one says it."""
+    if axis != "transfer":
+        return f"{count:,}"
+    for size, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if count >= size:
+            return f"{count // size} {unit}"
+    return f"{count} B"
+
+
+def burstTable(record: Record) -> str:
+    """MiB resident above what there was before the first connection."""
+    runs = record["figures"]["burst"]
+    peers = list(dict.fromkeys(peer for one in runs for peer in one))
+    steps = list(next(iter(runs[0].values())))
+    rows = [
+        [
+            peer,
+            *(
+                f"{statistics.median(one[peer][step] for one in runs if peer in one):.1f}"
+                for step in steps
+            ),
+        ]
+        for peer in peers
+    ]
+    return markdown(["MiB", *steps], rows)
