@@ -709,7 +709,7 @@ async def test_an_answer_behind_the_handshakes_time_does_nothing(pki: Pki, event
     async with Loopback(pki) as loopback:
         server = await loopback.serve(**storing())
         told, _ = await visit(loopback, server)
-        server._handshakeTimeout = 50
+        server._deadlines.seconds = 0.05
         server.on(event, lambda *arguments: owed.append(arguments[-1]))
         session = {"session": told[0]} if event == "resumeSession" else {}
         client = Received(loopback.dial(server, **session))
@@ -722,7 +722,7 @@ async def test_an_answer_behind_the_handshakes_time_does_nothing(pki: Pki, event
         await _while()
         assert len(server.failures) == 1
         server.removeAllListeners(event)
-        server._handshakeTimeout = 10_000
+        server._deadlines.seconds = 10
         await loopback.proveServing(server)
 
 

@@ -192,6 +192,11 @@ class ServerSessions:
         return () if self._ring is None else self._ring.keys()
 
     @property
+    def involved(self) -> bool:
+        """Whether there are ticket keys, or a store, that OpenSSL does not look after itself."""
+        return self._ring is not None or self._shared is not None or self._keeper is not None
+
+    @property
     def options(self) -> int:
         """C{SSL_OP_*} bits for connections that begin now."""
         shares = self._given or self._shared is not None

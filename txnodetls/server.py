@@ -15,17 +15,17 @@ import inspect
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
+from txnodetls.deadlines import Deadlines
 from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
 from txnodetls.inspection import verdictOnClient
 from txnodetls.interfaces import ISecureContext
@@ -44,18 +44,18 @@ from txnodetls.resumption import ServerSessions
 from txnodetls.sessions.tickets import ticketKeys
 from txnodetls.socket import Handler, TLSSocket
 from txnodetls.stapling import Stapler
+from txnodetls.streams.duplex import markOf
 from txnodetls.streams.emitter import Listener
+from txnodetls.tracing import toStandardError
 
 __all__ = ["Server", "createServer"]
 
 _log = Logger()
 
+# The events whose listeners are asked, or told, in a handshake.
+_ASKED: Final = frozenset(("keylog", "newSession", "resumeSession", "OCSPRequest"))
 # Milliseconds; as in Node.
 _LONGEST_TIMER: Final = 2147483647
-
-
-def _ignore(*_arguments: Any) -> None:
-    """Listens to 'error' while the server answers for the socket."""
 
 
 class ServerHandler(Handler):
@@ -73,17 +73,21 @@ class ServerHandler(Handler):
     def __init__(self, server: Server, alpn: bytes | None = None) -> None:
         self.server = server
         self.alpn = alpn
-        self.timers: dict[TLSSocket, IDelayedCall] = {}
 
     def newSocket(self, below: Any) -> TLSSocket:
         """A socket over a connection that has come; the time of its handshake is bound."""
         server = self.server
-        socket = TLSSocket(below, server._socketOptions, handler=self, reactor=server._reactor)
+        if below is None:
+            mark = markOf("highWaterMark", server.highWaterMark, None)
+            socket = TLSSocket._accepted(self, server._ticks, server.allowHalfOpen, mark)
+            if server._socketOptions["enableTrace"]:
+                socket._trace = toStandardError
+            if server.pauseOnConnect:
+                socket.pause()
+        else:
+            socket = TLSSocket(below, server._socketOptions, handler=self, reactor=server._reactor)
         socket.server = server
-        socket.on("error", _ignore)
-        self.timers[socket] = server._reactor.callLater(
-            server._handshakeTimeout / 1000, socket._ticks.turn, self._timedOut, socket
-        )
+        server._deadlines.begin(socket)
         return socket
 
     def begin(self, socket: TLSSocket) -> TLSEngine:
@@ -136,9 +140,8 @@ class ServerHandler(Handler):
         return True
 
     def announce(self, socket: TLSSocket) -> None:
-        self._release(socket)
         # From here on the socket answers for itself.
-        socket.removeListener("error", _ignore)
+        self.server._deadlines.done(socket)
         socket._fire("secure")
         self.server._tellOf(socket)
 
@@ -149,7 +152,7 @@ class ServerHandler(Handler):
         socket.destroy()
 
     def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
-        if not self._release(socket):
+        if not self.server._deadlines.done(socket):
             return
         if error is None:
             error = NodeError(
@@ -181,20 +184,17 @@ class ServerHandler(Handler):
         socket._fire("keylog", line)
         self.server._fire("keylog", line, socket)
 
-    def _release(self, socket: TLSSocket) -> bool:
-        """The time of the handshake is over; whether it was still running."""
-        timer = self.timers.pop(socket, None)
-        if timer is None:
-            return False
-        if timer.active():
-            timer.cancel()
-        return True
+    def answersFor(self, socket: TLSSocket) -> bool:
+        return not socket._secure
 
-    def _timedOut(self, socket: TLSSocket) -> None:
-        engine = socket._engine
-        # The peer is not late while the application has not answered.
-        asking = engine is not None and engine.asking
-        socket.destroy(handshakeTimedOut(Blame.LOCAL if asking else Blame.PEER))
+
+def _timedOut(socket: TLSSocket) -> None:
+    """The time of a handshake is over."""
+    engine = socket._engine
+    # The peer is not late while the application has not answered.
+    asking = engine is not None and engine.asking
+    error = handshakeTimedOut(Blame.LOCAL if asking else Blame.PEER)
+    socket._ticks.turn(socket.destroy, error)
 
 
 def _timer(milliseconds: float) -> float:
@@ -235,9 +235,13 @@ class Server(NetServer):
         self._pskHint: bytes | None = None if hint is None else utf8(hint)
         self._handshakeTimeout = _timer(given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT)
         self._settings: tuple[Any, EngineSettings] | None = None
+        self._plainSettings: tuple[tuple[bool, bool], EngineSettings] | None = None
         context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
+        self._deadlines: Deadlines[TLSSocket] = Deadlines(
+            self._reactor, self._handshakeTimeout / 1000, _timedOut, self._mayListen
+        )
         self._sessions = ServerSessions(
             self, self._reactor, given.sessionStore, given.ticketKeyRing
         )
@@ -380,8 +384,18 @@ class Server(NetServer):
 
     def _settingsNow(self) -> EngineSettings:
         """The settings, remade when listeners or contexts have come or gone."""
-        keylog = bool(self.listenerCount("keylog"))
         sessions = self._sessions
+        if not self._contexts and not sessions.involved and _ASKED.isdisjoint(self._events):
+            # Nobody is to be asked or told anything: so it is for most servers.
+            verification = self.requestCert, self.rejectUnauthorized
+            if self._plainSettings is None or self._plainSettings[0] != verification:
+                self._plainSettings = verification, self._makeSettings()
+            return self._plainSettings[1]
+        return self._makeSettings()
+
+    def _makeSettings(self) -> EngineSettings:
+        sessions = self._sessions
+        keylog = bool(self.listenerCount("keylog"))
         keys, reports = sessions.ticketKeys(), sessions.reports
         asks = bool(
             sessions.listens
@@ -391,13 +405,14 @@ class Server(NetServer):
             or self._alpnCallback is not None
             or self._stapleAsker() is not None
         )
-        now = (keylog, asks, keys, reports, sessions.options)
+        mode = verifyMode(self.requestCert, self.rejectUnauthorized)
+        now = (keylog, asks, keys, reports, sessions.options, mode)
         if self._settings is None or self._settings[0] != now:
             self._settings = (
                 now,
                 EngineSettings(
                     isServer=True,
-                    verifyMode=verifyMode(self.requestCert, self.rejectUnauthorized),
+                    verifyMode=mode,
                     askAboutHello=asks,
                     alpn=self._alpn,
                     npn=self._npn,
@@ -411,12 +426,20 @@ class Server(NetServer):
 
     # -- connections
 
+    def close(self, callback: Callable[..., Any] | None = None) -> Self:
+        super().close(callback)
+        self._deadlines.settle()
+        return self
+
+    def _mayListen(self) -> bool:
+        return self._port is not None
+
     def _accepted(self, carrier: Any) -> None:
-        if self.listenerCount("connection") > 1:
+        if len(self._events.get("connection", ())) > 1:
             # Somebody else wants to see the plain connection.
             super()._accepted(carrier)
             return
-        socket = self._newSocket(None)
+        socket = self._handler.newSocket(None)
         self._count(socket)
         socket._adopt(carrier)
         carrier.resume()
@@ -430,13 +453,13 @@ class Server(NetServer):
             )
             socket.destroy()
 
-        for listener in self.rawListeners("secureConnection"):
+        for listener in self._events.get("secureConnection", ()):
             try:
                 result = listener(socket)
             except Exception:
                 failed(Failure())
             else:
-                if inspect.iscoroutine(result):
+                if result is not None and inspect.iscoroutine(result):
                     Deferred.fromCoroutine(result).addErrback(failed)
 
     def _onConnection(self, socket: Any) -> None:

@@ -268,7 +268,7 @@ async def test_who_leaves_in_the_handshake_leaves_nothing_behind(verb: str, pki:
     await eventually(lambda: all(each.closed for each in sockets))
     # An answer that comes late finds nobody.
     waiting.callback(None)
-    assert not creator.tlsServer._handler.timers
+    assert not creator.tlsServer._deadlines
 
 
 @pytest_twisted.ensureDeferred

@@ -41,6 +41,9 @@ class CarriedStream(Duplex):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._initCarried()
+
+    def _initCarried(self) -> None:
         self._carrier: Carrier | None = None
         self._former: Carrier | None = None
         self._onDrained: Callable[[BaseException | None], object] | None = None

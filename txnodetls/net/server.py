@@ -34,6 +34,7 @@ from txnodetls.errors import (
 from txnodetls.net.abort import onAbort
 from txnodetls.net.lookup import ADDRCONFIG, isIP, isPipeName, lookup, portNumber
 from txnodetls.net.socket import Socket, keepAliveSeconds
+from txnodetls.streams.duplex import markOf
 from txnodetls.streams.emitter import EventEmitter
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier
@@ -319,7 +320,9 @@ class Server(EventEmitter):
     def _admit(self, carrier: Carrier) -> None:
         """A connection was accepted."""
         try:
-            if self._refuses(carrier):
+            if (
+                self._port is None or self.maxConnections is not None or self.blockList is not None
+            ) and self._refuses(carrier):
                 carrier.abort()
                 return
             if self.noDelay:
@@ -354,10 +357,9 @@ class Server(EventEmitter):
 
     def _makeSocket(self, carrier: Carrier) -> Socket:
         """A plain socket on the carrier, which counts as a connection until it is closed."""
-        socket = Socket(
-            {"allowHalfOpen": self.allowHalfOpen, "highWaterMark": self.highWaterMark},
-            reactor=self._reactor,
-        )
+        socket = Socket.__new__(Socket)
+        mark = markOf("highWaterMark", self.highWaterMark, None)
+        socket._initAccepted(self._ticks, self.allowHalfOpen, mark)
         self._count(socket)
         socket._adopt(carrier)
         if self.pauseOnConnect:
@@ -374,7 +376,8 @@ class Server(EventEmitter):
     def _released(self) -> None:
         """One connection less."""
         self._connections -= 1
-        self._closeIfDone()
+        if self._port is None:
+            self._closeIfDone()
 
     def ref(self) -> Self:
         """Does nothing: a Twisted reactor runs until it is stopped."""

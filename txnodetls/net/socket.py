@@ -31,6 +31,7 @@ from txnodetls.net.idle import IdleTimer, duration
 from txnodetls.net.lookup import isIP
 from txnodetls.streams.duplex import Duplex
 from txnodetls.streams.states import OVER, WRITE_OPEN
+from txnodetls.streams.ticks import TickQueue
 from txnodetls.transports.carrier import Address, Carrier, Data
 from txnodetls.transports.tcp import SocketCarrier
 
@@ -92,6 +93,11 @@ class Socket(CarriedStream):
         "timeout",
     )
 
+    _onread: tuple[Any, Callable[..., Any]] | None
+    _forgetSignal: Callable[[], object] | None
+    # (noDelay, keepAlive, its delay in seconds): what is done to the carrier, once there is one.
+    _tuning: tuple[bool, bool, int] | None
+
     def __init__(
         self, options: Mapping[str, Any] | None = None, *, reactor: Any = None, **more: Any
     ) -> None:
@@ -104,15 +110,7 @@ class Socket(CarriedStream):
             readableHighWaterMark=get("readableHighWaterMark"),
             writableHighWaterMark=get("writableHighWaterMark"),
         )
-        self._start()
-        self.timeout: float | None = None
-        self.server: Any = None
-        self._countedBy: Any = None  # the server that counts it among its connections
-        # (noDelay, keepAlive, its delay in seconds): what is done to the carrier, once there is
-        # one.
-        self._tuning: tuple[bool, bool, int] | None = None
-        self._onread: tuple[Any, Callable[..., Any]] | None = None
-        self._forgetSignal: Callable[[], object] | None = None
+        self._initSocket()
         if get("noDelay") or get("keepAlive") or get("keepAliveInitialDelay") is not None:
             delay = keepAliveSeconds(get("keepAliveInitialDelay"))
             self._tuning = (bool(get("noDelay")), bool(get("keepAlive")), delay)
@@ -122,6 +120,30 @@ class Socket(CarriedStream):
             self._adopt(SocketCarrier(_socket.socket(fileno=get("fd")), self._ticks.reactor))
         if get("signal") is not None:
             self._forgetSignal = onAbort(get("signal"), self.destroy)
+
+    def _initAccepted(self, ticks: TickQueue, allowHalfOpen: bool, mark: int) -> None:
+        """
+        What C{__init__} does, for a connection that a server has accepted.
+
+        Servers have many connections, whose options are the same: they are read once.
+
+        @param mark: the high water mark of both sides, in bytes.
+        """
+        self._initLife(ticks, True, True)
+        self._initReading(mark)
+        self._initWriting(mark)
+        self.allowHalfOpen = allowHalfOpen
+        self._initCarried()
+        self._initSocket()
+
+    def _initSocket(self) -> None:
+        self._start()
+        self.timeout: float | None = None
+        self.server: Any = None
+        self._countedBy: Any = None  # the server that counts it among its connections
+        self._tuning = None
+        self._onread = None
+        self._forgetSignal = None
 
     def _start(self) -> None:
         self.connecting = False

@@ -73,6 +73,11 @@ _BIO_write = lib.BIO_write
 _BIO_get_mem_data = lib.BIO_get_mem_data
 _SSL_get_error = lib.SSL_get_error
 _SSL_get_session = lib.SSL_get_session
+_SSL_clear_mode = lib.SSL_clear_mode
+_SSL_set_mode = lib.SSL_set_mode
+_SSL_set_accept_state = lib.SSL_set_accept_state
+_PARTIAL_WRITE: Final = lib.SSL_MODE_ENABLE_PARTIAL_WRITE
+_MOVING_WRITE_BUFFER: Final = lib.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
 _ERR_clear_error = lib.ERR_clear_error
 _fromBuffer = ffi.from_buffer
 _INPUT: Final = INPUT.pointer
@@ -106,6 +111,7 @@ class Driver:
 
     @ivar connection: pyOpenSSL's Connection, which owns everything.
     @ivar ssl: its C{SSL*}.
+    @ivar key: the number that the trampolines look it up by; None while they need not find it.
     @ivar noted: of handshakes that are watched, what happened since this was
         last cleared: False for each that began, True for each that ended.  One
         that was refused ends in the same call in which it began.
@@ -124,6 +130,7 @@ class Driver:
         "_stops",
         "_wbio",
         "connection",
+        "key",
         "noted",
         "ssl",
     )
@@ -143,14 +150,15 @@ class Driver:
         self._asked = False
         self._behind: bytes | None = None
         self.noted: list[bool] = []
+        self.key: int | None = None
+        # Contexts of others' making may say otherwise.
         if isServer:
-            lib.SSL_set_accept_state(ssl)
+            _SSL_set_accept_state(ssl)
+            _SSL_clear_mode(ssl, _PARTIAL_WRITE)
         else:
             lib.SSL_set_connect_state(ssl)
-            lib.SSL_clear_mode(ssl, lib.SSL_MODE_AUTO_RETRY)
-        # Contexts of others' making may say otherwise.
-        lib.SSL_clear_mode(ssl, lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
-        lib.SSL_set_mode(ssl, lib.SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
+            _SSL_clear_mode(ssl, _PARTIAL_WRITE | lib.SSL_MODE_AUTO_RETRY)
+        _SSL_set_mode(ssl, _MOVING_WRITE_BUFFER)
 
     @property
     def native(self) -> SSL.Context:

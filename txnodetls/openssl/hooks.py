@@ -100,12 +100,15 @@ _enabled: WeakKeyDictionary[SSL.Context, set[str]] = WeakKeyDictionary()
 
 def register(driver: Driver, connection: Hooked) -> None:
     """Let the trampolines find a connection."""
-    _connections[sslKey(driver.ssl)] = connection
+    if driver.key is None:
+        driver.key = sslKey(driver.ssl)
+    _connections[driver.key] = connection
 
 
 def unregister(driver: Driver) -> None:
     """Let the trampolines forget a connection."""
-    _connections.pop(sslKey(driver.ssl), None)
+    if driver.key is not None:
+        _connections.pop(driver.key, None)
 
 
 def enable(native: SSL.Context, name: str) -> None:

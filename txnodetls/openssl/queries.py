@@ -13,6 +13,7 @@ from typing import Any
 
 from OpenSSL._util import ffi, lib
 
+from txnodetls.constants import TLS1_3_VERSION
 from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.ciphernames import standardName
 
@@ -33,6 +34,7 @@ __all__ = [
     "sessionIdContextOf",
     "sessionIdOf",
     "sessionReused",
+    "speaksTLS13",
     "staple",
     "suiteName",
     "ticketLifetimeOf",
@@ -42,10 +44,24 @@ __all__ = [
 
 _FINISHED_MAX = 64
 
+_SSL_version = lib.SSL_version
+_SSL_get_servername = lib.SSL_get_servername
+_SSL_get0_alpn_selected = lib.SSL_get0_alpn_selected
+_HOST_NAME = lib.TLSEXT_NAMETYPE_host_name
+_NULL = ffi.NULL
+# Where OpenSSL puts what it gives by reference.
+_selected = ffi.new("unsigned char **")
+_selectedLength = ffi.new("unsigned int *")
+
 
 def protocol(driver: Driver) -> str:
     """C{TLSv1.3}, C{TLSv1.2} ..."""
     return str(ffi.string(lib.SSL_get_version(driver.ssl)).decode("ascii"))
+
+
+def speaksTLS13(driver: Driver) -> bool:
+    """Whether TLS 1.3, or a later version, was agreed on."""
+    return bool(_SSL_version(driver.ssl) >= TLS1_3_VERSION)
 
 
 def cipher(driver: Driver) -> dict[str, str] | None:
@@ -93,16 +109,15 @@ def _sessionKey(driver: Driver) -> bytes:
 
 def alpnSelected(driver: Driver) -> bytes:
     """The protocol agreed on; empty if there is none."""
-    data = ffi.new("unsigned char **")
-    length = ffi.new("unsigned int *")
-    lib.SSL_get0_alpn_selected(driver.ssl, data, length)
-    return bytes(ffi.buffer(data[0], length[0])) if length[0] else b""
+    _SSL_get0_alpn_selected(driver.ssl, _selected, _selectedLength)
+    length = _selectedLength[0]
+    return bytes(ffi.buffer(_selected[0], length)) if length else b""
 
 
 def servername(driver: Driver) -> bytes | None:
     """The server name that the client sent, or None."""
-    name = lib.SSL_get_servername(driver.ssl, lib.TLSEXT_NAMETYPE_host_name)
-    return None if name == ffi.NULL else bytes(ffi.string(name))
+    name = _SSL_get_servername(driver.ssl, _HOST_NAME)
+    return None if name == _NULL else bytes(ffi.string(name))
 
 
 def verifyResult(driver: Driver) -> int:

@@ -32,7 +32,6 @@ What OpenSSL may do here, and what follows:
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -98,6 +97,7 @@ class EngineSettings:
     @ivar npn: what to list (servers) or to know (clients), length-prefixed, where there is no
         ALPN (TLS 1.2 and older).
     @ivar trace: takes a trace of all messages, as text to read.
+    @ivar hooks: the names of the trampolines that these settings need; it follows from them.
     @ivar sessionIdContext: what sessions are bound to.  A server's, if the
         context does not say it; without any, OpenSSL refuses to resume where
         client certificates are asked for.  A client offers no session that is
@@ -121,6 +121,11 @@ class EngineSettings:
     npn: bytes = b""
     trace: Callable[[str], object] | None = None
     sessionIdContext: bytes = b""
+    hooks: tuple[str, ...] = attrs.field(init=False)
+
+    @hooks.default
+    def _wantedHooks(self) -> tuple[str, ...]:
+        return _hooksFor(self)
 
 
 @attrs.frozen
@@ -156,6 +161,9 @@ _NO_ANSWER: Final = Answer()
 _DECRYPTED: Final = Receiving.OPEN
 _ENCRYPTED: Final = Sending.OPEN
 _WITHHELD: Final = Sending.WITHHELD
+# Events without anything of their own.
+_COMPLETED: Final = events.HandshakeCompleted()
+_ENDED: Final = events.EndReceived()
 _BEFORE_OPEN: Final = (Receiving.HELLO, Receiving.ASKING, Receiving.HANDSHAKE)
 
 
@@ -207,7 +215,7 @@ class TLSEngine:
 
     def __init__(self, native: SSL.Context, settings: EngineSettings) -> None:
         self._settings = settings
-        self.queue: deque[Any] = deque()
+        self.queue: list[Any] = []  # never many, and mostly none
         self._hookError: BaseException | None = None
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
@@ -228,7 +236,7 @@ class TLSEngine:
             )
         if settings.sessionIdContext:
             contexts.setSessionIdContext(native, settings.sessionIdContext)
-        names = _hooksFor(settings)
+        names = settings.hooks
         # Before the connection is made: it takes some of them over from the context.
         for name in names:
             hooks.enable(native, name)
@@ -391,13 +399,13 @@ class TLSEngine:
                 self.unread = False
                 return data
             self._queue(data, outcome, hasSession)
-        return queue.popleft()
+        return queue.pop(0)
 
     def _nextWithheld(self) -> Any:
         """What there is up to the last of the sessions."""
         queue = self.queue
         if any(type(event) is events.SessionMade for event in queue):
-            return queue.popleft()
+            return queue.pop(0)
         return None
 
     def sessionKept(self) -> None:
@@ -590,7 +598,7 @@ class TLSEngine:
             self._checkPsk()
         self._happen(Happening.SECURED)
         self.unread = True
-        if queries.protocol(self.driver) != "TLSv1.3":
+        if not queries.speaksTLS13(self.driver):
             hooks.watchHandshakes(self.driver, self)
         if self._settings.isServer:
             self._completeServer()
@@ -601,7 +609,7 @@ class TLSEngine:
         """Whether the handshake that is done was followed step by step."""
         settings = self._settings
         follows = settings.reportSessions or settings.pskServer is not None
-        return follows and queries.protocol(self.driver) == "TLSv1.3"
+        return follows and queries.speaksTLS13(self.driver)
 
     def _checkPsk(self) -> None:
         """
@@ -619,7 +627,7 @@ class TLSEngine:
         if self._watched():
             sessions.unwatchProgress(self.driver)
         if not self._settings.reportSessions:
-            queue.append(events.HandshakeCompleted())
+            queue.append(_COMPLETED)
         elif made:
             # Those of TLS 1.3 come with tickets, behind the handshake.
             queue.append(events.HandshakeCompleted())
@@ -653,7 +661,7 @@ class TLSEngine:
         driver = self.driver
         # From here on a new session means a ticket.
         driver.sessionChanged()
-        if queries.sessionReused(driver) or queries.protocol(driver) == "TLSv1.3":
+        if queries.sessionReused(driver) or queries.speaksTLS13(driver):
             return
         # TLS 1.2 and older: the session is complete with the handshake.
         session = queries.session(driver)
@@ -741,7 +749,7 @@ class TLSEngine:
             self._fail()
         elif outcome == calls.CLOSED:
             self._happen(Happening.END_RECEIVED)
-            self.queue.append(events.EndReceived())
+            self.queue.append(_ENDED)
 
     # -- what the trampolines ask (see txnodetls.openssl.hooks)
 
@@ -764,6 +772,10 @@ class TLSEngine:
         self._npn = next((name for name in decodeALPN(listed) if name in known), None)
         # A client has to name one, be it that the server does not know it.
         return known[0] if self._npn is None else self._npn
+
+    def alpnProtocol(self) -> bytes:
+        """The protocol agreed on by ALPN; empty if there is none."""
+        return queries.alpnSelected(self.driver)
 
     def npnProtocol(self) -> bytes | None:
         """The protocol agreed on by NPN, or None."""
@@ -835,8 +847,9 @@ class TLSEngine:
             self._hookError = error
 
 
-def _hooksFor(settings: EngineSettings, answer: Answer = _NO_ANSWER) -> list[str]:
+def _hooksFor(settings: EngineSettings, answer: Answer | None = None) -> tuple[str, ...]:
     """The names of the trampolines that a connection needs."""
+    answer = _NO_ANSWER if answer is None else answer
     supported = settings.alpn if answer.alpn is None else answer.alpn
     wanted = {
         "alpn": settings.isServer and bool(supported or answer.protocol is not None),
@@ -847,7 +860,7 @@ def _hooksFor(settings: EngineSettings, answer: Answer = _NO_ANSWER) -> list[str
         "pskClient": settings.pskClient is not None,
         "pskServer": settings.pskServer is not None,
     }
-    return [name for name, needed in wanted.items() if needed]
+    return tuple(name for name, needed in wanted.items() if needed)
 
 
 def verifyMode(requestCert: bool, rejectUnauthorized: bool) -> int:

@@ -97,6 +97,10 @@ class Handler(ABC):
     def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
         """The socket is destroyed, with an error or without."""
 
+    def answersFor(self, socket: TLSSocket) -> bool:
+        """Whether the socket's errors are told elsewhere, and need no listener of its own."""
+        return False
+
 
 class _Alone(Handler):
     """

@@ -57,6 +57,7 @@ from txnodetls.sessions.named import nameSession
 from txnodetls.socket.roles import ConnectingAlone, Handler, ServingAlone
 from txnodetls.socket.settings import Settings
 from txnodetls.socket.waiting import Waiting
+from txnodetls.streams.ticks import TickQueue
 from txnodetls.tracing import Tracing, toStandardError
 
 __all__ = ["MAX_EARLY_WRITES", "TLSSocket"]
@@ -136,6 +137,20 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             self.pause()
         if socket is not None:
             self._wrap(socket)
+
+    @classmethod
+    def _accepted(
+        cls, handler: Handler, ticks: TickQueue, allowHalfOpen: bool, mark: int
+    ) -> TLSSocket:
+        """
+        A socket for a connection that a server has accepted, and that C{_adopt()} tells it of.
+
+        @param mark: the high water mark of both sides, in bytes.
+        """
+        socket = cls.__new__(cls)
+        socket._initAccepted(ticks, allowHalfOpen, mark)
+        socket._initTLS(handler)
+        return socket
 
     def _initTLS(self, handler: Handler) -> None:
         self.authorized = False
@@ -352,7 +367,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         if event.again:
             self._renegotiated()
             return
-        selected = queries.alpnSelected(engine.driver)
+        selected = engine.alpnProtocol()
         self.alpnProtocol = selected.decode("latin-1") if selected else False
         named = engine.npnProtocol()
         self.npnProtocol = named.decode("latin-1") if named else False
@@ -548,6 +563,10 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         """It is this connection's turn again, if it has not been destroyed."""
         if self._engine is not None:
             callback(None)
+
+    def _unheard(self, error: BaseException) -> None:
+        if not self._handler.answersFor(self):
+            super()._unheard(error)
 
     def _interrupted(self) -> BaseException:
         if self._former is None:  # there has not been a connection

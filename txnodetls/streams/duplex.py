@@ -26,7 +26,7 @@ from txnodetls.streams.writable import WriteHalf
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["DEFAULT_HIGH_WATER_MARK", "Duplex"]
+__all__ = ["DEFAULT_HIGH_WATER_MARK", "Duplex", "markOf"]
 
 DEFAULT_HIGH_WATER_MARK = 65536
 
@@ -65,8 +65,8 @@ class Duplex(Conveniences, WriteHalf):
 
             reactor = globalReactor
         self._initLife(ticksFor(reactor), autoDestroy, emitClose)
-        self._initReading(_mark("readableHighWaterMark", highWaterMark, readableHighWaterMark))
-        self._initWriting(_mark("writableHighWaterMark", highWaterMark, writableHighWaterMark))
+        self._initReading(markOf("readableHighWaterMark", highWaterMark, readableHighWaterMark))
+        self._initWriting(markOf("writableHighWaterMark", highWaterMark, writableHighWaterMark))
         self.allowHalfOpen = allowHalfOpen
 
     def destroySoon(self) -> None:
@@ -96,7 +96,14 @@ class Duplex(Conveniences, WriteHalf):
             self.destroy()
 
 
-def _mark(name: str, both: object, one: object) -> int:
+def markOf(name: str, both: object, one: object) -> int:
+    """
+    The mark of one side.
+
+    @param both: the one given for both sides, which wins; or None.
+    @param one: the one given for this side; or None.
+    @raise NodeTypeError: C{ERR_INVALID_ARG_VALUE}.
+    """
     mark = both if both is not None else one
     if mark is None:
         return DEFAULT_HIGH_WATER_MARK

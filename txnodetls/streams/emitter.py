@@ -235,7 +235,8 @@ class EventEmitter:
             running.addErrback(lambda failure: self._failed(what, failure))
 
     def _add(self, eventName: Hashable, listener: Listener, first: bool) -> None:
-        _checkListener(listener)
+        if not callable(listener):
+            raise invalidArgType("listener", "of type function", listener)
         events = self._events
         if "newListener" in events:
             self.emit("newListener", eventName, _given(listener))

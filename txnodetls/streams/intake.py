@@ -284,6 +284,8 @@ class Intake(StreamLife):
             return first[offset : offset + count]
         self._readOffset = 0
         chunks.popleft()
+        if not chunks:
+            self._readChunks = None
         if offset:
             first = first[offset:]
         if count == available:

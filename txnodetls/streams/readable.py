@@ -202,7 +202,7 @@ class ReadHalf(Intake):
         The first for 'data' lets data flow, unless it was paused; one for 'readable' stops the
         flow and is called when there is something to C{read()}, or the end.
         """
-        super().on(eventName, listener)
+        self._add(eventName, listener, False)
         if eventName == "data":
             if "readable" in self._events:
                 self._readByListener = True

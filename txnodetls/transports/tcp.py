@@ -167,7 +167,8 @@ class SocketCarrier(Carrier):
         self._socket = sock
         self._watcher = poller.place(reactor)
         self._peer = peer
-        self._queue: deque[bytes | memoryview] = deque()
+        # What the kernel did not take; most connections never have any.
+        self._queue: deque[bytes | memoryview] | None = None
         self._sending = _Sending.OPEN
         self._receiving = _Receiving.PAUSED
         self._watched = False
@@ -412,6 +413,8 @@ class SocketCarrier(Carrier):
         self.queued += length
         if self._sending is _Sending.BROKEN:
             return
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(rest)
         if not self._watched:
             self._watched = True
@@ -420,6 +423,7 @@ class SocketCarrier(Carrier):
     def _sendQueue(self) -> bool:
         """Send from the queue; whether it is empty now."""
         queue = self._queue
+        assert queue is not None
         try:
             if len(queue) == 1:
                 sent = self._socket.send(queue[0])
@@ -440,13 +444,16 @@ class SocketCarrier(Carrier):
                 return False
             sent -= length
             queue.popleft()
-        return not queue
+        if queue:
+            return False
+        self._queue = None
+        return True
 
     def _writeFailed(self, number: int | None) -> None:
         """Tell the owner in a later tick, after what can still be read."""
         leaving = self._sending is _Sending.LEAVING
         self._sending = _Sending.BROKEN
-        self._queue.clear()
+        self._queue = None
         if self._receiving in _READS:
             self._watcher.removeReader(self)
         if self._watched:
@@ -489,7 +496,7 @@ class SocketCarrier(Carrier):
         self._watcher.removeReader(self)
         self._watcher.removeWriter(self)
         self._watched = False
-        self._queue.clear()
+        self._queue = None
         self.closed = True
         self._socket.close()
         self._poller.leave()
