@@ -136,6 +136,7 @@ LINES: dict[str, Any] = {
     "rejectUnauthorized": lambda pki, other: {"rejectUnauthorized": False},
     "checkServerIdentity": lambda pki, other: {"checkServerIdentity": check},
     "staple": lambda pki, other: {"requestOCSP": True},
+    "certificate for later": lambda pki, other: {"postHandshakeAuth": True},
     "host": lambda pki, other: {"host": "localhost"},
 }
 

@@ -144,6 +144,28 @@ def test_the_order_with_a_pre_shared_key(pki: Pki, version: str) -> None:
     assert order.happened == drawn(f"{version}, with a pre-shared key")
 
 
+def test_the_order_with_a_certificate_asked_for_later(pki: Pki) -> None:
+    order = Order()
+    pair = memoryPair(
+        pki,
+        {"ca": pki.ca, "ticketKeys": bytes(48)},
+        {**identity(pki.client), "postHandshakeAuth": True},
+        pump=False,
+    )
+    kept = order.asks("server newSession", lambda *given: given[-1]())
+    pair.listener.on("newSession", lambda *given: kept(*given))
+    pair.pump()
+    order.happened.clear()
+    order.tells(pair.client, "client", "session")
+    pair.server.on("data", lambda data: order.note("server data"))
+    pair.client.on("data", lambda data: pair.client.write(b"behind"))
+    order.note("server requestPostHandshakeAuth")
+    pair.server.requestPostHandshakeAuth(None, order.asks("server callback", lambda error: None))
+    pair.server.write(b"x")
+    pair.pump()
+    assert order.happened == drawn("TLSv1.3, a certificate asked for later")
+
+
 def test_every_question_stands_in_the_drawings() -> None:
     page = (PROJECT / "docs" / "handshake.md").read_text()
     for name in (

@@ -14,8 +14,10 @@ import txnodetls as tls
 from tests.loopback import Loopback, Received, until
 from tests.protocol.engines import Pair
 from tests.support import Pki, happened, requireTool
+from tests.tlspairs import identity, memoryPair
 from txnodetls import constants
 from txnodetls.errors import NodeError, NodeTypeError
+from txnodetls.openssl import queries
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import verifyMode
 from txnodetls.protocol.states import Sending
@@ -334,6 +336,26 @@ async def test_a_server_asks_for_a_certificate_after_all(pki: Pki) -> None:
         assert accepted.authorized
         assert accepted.authorizationError is None
         assert "client@example.test" in accepted.getPeerCertificate()["subjectaltname"]
+
+
+def test_a_certificate_that_is_not_proved_yet_is_not_shown(pki: Pki) -> None:
+    """OpenSSL shows it as soon as it is there, before the CertificateVerify."""
+    pair = memoryPair(pki, {"ca": pki.ca, **OLD}, identity(pki.client), limit=16)
+    server = pair.server
+    server.resume()
+    assert server.renegotiate({"requestCert": True}) is True
+    engine: Any = server._engine
+    while not queries.peerCertificate(engine.driver):
+        assert pair.step()
+    assert engine.sending is Sending.RENEGOTIATING
+    assert server.getPeerCertificate() == server.getPeerCertificate(True) == {}
+    assert server.getPeerX509Certificate() is None
+    assert server.getSession() is None
+    assert server.authorized is False
+    pair.pump()
+    assert server.authorized is True
+    assert server.getPeerCertificate()
+    assert server.getSession()
 
 
 @pytest_twisted.ensureDeferred

@@ -72,6 +72,7 @@ class ClientSessions:
             options.ALPNProtocols,
             options.NPNProtocols,
             options.requestOCSP,
+            options.postHandshakeAuth,
         )
         try:
             hash(key)

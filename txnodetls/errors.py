@@ -34,6 +34,7 @@ __all__ = [
     "argumentValue",
     "asJSON",
     "featureUnavailable",
+    "handshakeTimedOut",
     "inspected",
     "invalidArgType",
     "invalidArgValue",
@@ -349,4 +350,14 @@ def featureUnavailable(feature: str, function: str) -> NodeTypeError:
         f"{function} cannot be reached in this build of OpenSSL",
         "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM",
         blame=Blame.CONFIGURATION,
+    )
+
+
+def handshakeTimedOut(blame: Blame = Blame.PEER) -> NodeError:
+    """C{ERR_TLS_HANDSHAKE_TIMEOUT}."""
+    return NodeError(
+        "TLS handshake timeout",
+        "ERR_TLS_HANDSHAKE_TIMEOUT",
+        blame=blame,
+        phase=Phase.HANDSHAKING,
     )

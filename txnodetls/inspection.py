@@ -11,7 +11,7 @@ Source: https://nodejs.org/api/tls.html#class-tlstlssocket
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
 from txnodetls.openssl import keys, queries
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from txnodetls.protocol.engine import TLSEngine
 
 __all__ = ["Inspection", "verdictOnClient"]
-
-# What the error of a verification is when there was nothing to verify.
-_NO_CERTIFICATE: Final = 2
 
 
 class Inspection:
@@ -50,6 +47,11 @@ class Inspection:
         engine = self._engine
         return None if engine is None else engine.driver
 
+    def _proved(self) -> Driver | None:
+        """To ask about the peer's certificate and the session, unless that is not proved yet."""
+        engine = self._engine
+        return None if engine is None or engine.peerUnproven else engine.driver
+
     def _secured(self) -> bool:
         engine = self._engine
         return engine is not None and engine.sending is not Sending.WAITING
@@ -62,9 +64,11 @@ class Inspection:
             whose C{issuerCertificate} is itself.
         @return: {} if the peer has sent none; None once destroyed.
         """
-        driver = self._driver()
-        if driver is None:
+        if self._driver() is None:
             return None
+        driver = self._proved()
+        if driver is None:
+            return {}
         if self._isServer and not detailed:
             der = queries.peerCertificate(driver)
             return {} if der is None else certificateObject(der)
@@ -83,7 +87,7 @@ class Inspection:
 
     def getPeerX509Certificate(self) -> X509Certificate | None:
         """The peer's certificate, linked to the others that it has sent; or None."""
-        driver = self._driver()
+        driver = self._proved()
         if driver is None:
             return None
         chain = queries.peerChain(driver, self._isServer)
@@ -146,7 +150,7 @@ class Inspection:
         return None if session is None else self._named(session)
 
     def _nativeSession(self) -> bytes | None:
-        driver = self._driver()
+        driver = self._proved()
         return None if driver is None else queries.session(driver)
 
     def getTLSTicket(self) -> bytes | None:
@@ -213,7 +217,5 @@ def verdictOnClient(engine: TLSEngine) -> str | None:
     """
     if engine.pskSupplied:
         return None
-    if queries.peerCertificate(engine.driver) is None:
-        return verifyErrorCode(_NO_CERTIFICATE)
-    result = queries.verifyResult(engine.driver)
+    result = queries.certificateVerdict(engine.driver)
     return None if result == 0 else verifyErrorCode(result)

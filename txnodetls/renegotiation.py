@@ -30,14 +30,14 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from txnodetls.constants import defaults
-from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
+from txnodetls.errors import Blame, NodeError, Phase, handshakeTimedOut, invalidArgType
 from txnodetls.openssl import queries
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import TLSEngine, verifyMode
 from txnodetls.protocol.states import Sending
 from txnodetls.streams.duplex import Duplex
 
-__all__ = ["Renegotiating", "Renegotiations", "handshakeTimedOut"]
+__all__ = ["Renegotiating", "Renegotiations"]
 
 Callback = Callable[[BaseException | None], object]
 
@@ -226,16 +226,6 @@ class Renegotiating(Duplex):
     def _endRenegotiations(self) -> None:
         if self._renegotiations is not None:
             self._renegotiations.over()
-
-
-def handshakeTimedOut(blame: Blame = Blame.PEER) -> NodeError:
-    """C{ERR_TLS_HANDSHAKE_TIMEOUT}."""
-    return NodeError(
-        "TLS handshake timeout",
-        "ERR_TLS_HANDSHAKE_TIMEOUT",
-        blame=blame,
-        phase=Phase.HANDSHAKING,
-    )
 
 
 def _impossible(when: str, code: str) -> NodeError:

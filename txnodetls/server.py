@@ -26,7 +26,7 @@ from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
 from txnodetls.deadlines import Deadlines
-from txnodetls.errors import Blame, NodeError, Phase, invalidArgType
+from txnodetls.errors import Blame, NodeError, Phase, handshakeTimedOut, invalidArgType
 from txnodetls.inspection import verdictOnClient
 from txnodetls.interfaces import ISecureContext
 from txnodetls.javascript import utf8
@@ -39,7 +39,6 @@ from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
-from txnodetls.renegotiation import handshakeTimedOut
 from txnodetls.resumption import ServerSessions
 from txnodetls.sessions.tickets import ticketKeys
 from txnodetls.socket import Handler, TLSSocket

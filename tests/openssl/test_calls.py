@@ -291,3 +291,11 @@ def test_each_connection_has_a_number(joined: Joined) -> None:
 def test_psk_hints(hint: bytes | None, taken: bool, pki: Pki) -> None:
     assert setPskHint(serverContext(pki).native, hint) is taken
     assert drainErrors() == []
+
+
+def test_who_cannot_be_asked_is_still_verified_as_before(joined: Joined) -> None:
+    _, server = joined.both()
+    before = lib.SSL_get_verify_mode(server.ssl)
+    assert not server.askForCertificate(SSL.VERIFY_PEER)
+    assert [entry.text for entry in drainErrors()] != []
+    assert lib.SSL_get_verify_mode(server.ssl) == before

@@ -64,7 +64,7 @@ CALLS: dict[str, tuple[OptionTable, Callable[[dict[str, Any]], Any]]] = {
 # Options that Node has not, or no longer.
 OURS = {
     *("NPNProtocols", "ocspResponder", "reactor", "secureContext", "server", "sessionStore"),
-    *("sessionCache", "ticketKeyRing"),
+    *("postHandshakeAuth", "sessionCache", "ticketKeyRing"),
 }
 
 NOT_OF_TLSSOCKET = (

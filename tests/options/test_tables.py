@@ -9,11 +9,14 @@ from txnodetls.options import (
     LISTEN,
     NET_CONNECT,
     NET_SERVER,
+    POST_HANDSHAKE_AUTH,
     SERVER,
     SOCKET,
 )
 
-TABLES = [CONNECT, CONTEXT, LISTEN, NET_CONNECT, NET_SERVER, SERVER, SOCKET]
+TABLES = [
+    *(CONNECT, CONTEXT, LISTEN, NET_CONNECT, NET_SERVER, POST_HANDSHAKE_AUTH, SERVER, SOCKET),
+]
 
 
 def test_a_server_and_a_client_have_the_options_of_a_context() -> None:

@@ -66,6 +66,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "passphraseFile": ("FILES/passphrase", "se:cret"),
     "pauseOnConnect": ("off", False),
     "pfx": ("FILES/both.pfx", None),
+    "postHandshakeAuth": ("yes", True),
     "pskFile": ("FILES/psk", None),
     "pskIdentityHint": ("who are you", "who are you"),
     "readableAll": ("yes", True),

@@ -645,6 +645,7 @@ _NODE: Final[tuple[tuple[str, str, str, str, str], ...]] = (
     ("servername", "NAME", _BACKEND, "With originate: the server's name.", "its host"),
     ("minDHSize", "BITS", _BACKEND, "With originate: the least that a DHE key may have.", "1024"),
     ("requestOCSP", "yes|no", _BACKEND, "With originate: ask the server for a staple.", "no"),
+    ("postHandshakeAuth", "yes|no", _BACKEND, "With originate: show cert also later.", "no"),
     ("sessionCache", "yes|no", _BACKEND, "With originate: resume the server's sessions.", "no"),
     ("localAddress", "ADDRESS", _BACKEND, "With originate: address to connect from.", ""),
     ("localPort", "PORT", _BACKEND, "With originate: port to connect from.", ""),

@@ -340,6 +340,29 @@ class Driver:
         lib.SSL_clear_mode(self.ssl, lib.SSL_MODE_AUTO_RETRY)
         self._stops = True
 
+    def unwatchHandshakes(self) -> None:
+        """Watch no longer."""
+        lib.SSL_set_info_callback(self.ssl, ffi.NULL)
+        self.noted.clear()
+        if self._isServer:
+            lib.SSL_set_mode(self.ssl, lib.SSL_MODE_AUTO_RETRY)
+            self._stops = False
+
+    def askForCertificate(self, mode: int) -> bool:
+        """
+        Let the next handshake call ask a client for its certificate, behind a handshake of TLS 1.3.
+
+        @param mode: C{SSL_VERIFY_*} bits to go by from now on.
+        @return: False if it cannot be, and nothing has changed; the error queue says why.
+        """
+        _ERR_clear_error()
+        before = lib.SSL_get_verify_mode(self.ssl)
+        self.setVerify(mode)
+        if lib.SSL_verify_client_post_handshake(self.ssl) == 1:
+            return True
+        self.setVerify(before)
+        return False
+
     # -- what is set before the handshake
 
     def setServername(self, name: bytes) -> None:
@@ -357,6 +380,10 @@ class Driver:
     def setOptions(self, options: int) -> None:
         """Add C{SSL_OP_*} options."""
         lib.SSL_set_options(self.ssl, options)
+
+    def offerPostHandshakeAuth(self) -> None:
+        """Offer to show a certificate when the server asks for it behind the handshake."""
+        lib.SSL_set_post_handshake_auth(self.ssl, 1)
 
     def requestStaple(self) -> None:
         """Ask the server for an OCSP staple."""

@@ -34,6 +34,7 @@ __all__ = [
     "trace",
     "tracedDriver",
     "unregister",
+    "watchAnswer",
     "watchHandshakes",
 ]
 
@@ -77,6 +78,9 @@ class Hooked(Protocol):
 
     def hookHandshake(self, done: bool) -> None:
         """A handshake that is watched has begun, or (done) ended."""
+
+    def hookAnswer(self, whole: bool) -> None:
+        """What comes behind a handshake of TLS 1.3 was read, in part or (whole) to its end."""
 
     def hookTicketKeys(self) -> Sequence[bytes]:
         """A server's ticket keys, 48 bytes each: the first seals, all of them open."""
@@ -132,6 +136,16 @@ def watchHandshakes(driver: Driver, connection: Hooked) -> None:
     """
     register(driver, connection)
     driver.watchHandshakes(_handshakes)
+
+
+def watchAnswer(driver: Driver, connection: Hooked) -> None:
+    """
+    Tell a server's connection of each step of a client's answer behind a TLS 1.3 handshake.
+
+    OpenSSL calls its KeyUpdates handshakes, too, and says of none of them that it began.
+    """
+    register(driver, connection)
+    driver.watchHandshakes(_answer)
 
 
 def suspendForCertificate(driver: Driver, connection: Hooked) -> None:
@@ -280,6 +294,14 @@ _START_OR_DONE = lib.SSL_CB_HANDSHAKE_START | lib.SSL_CB_HANDSHAKE_DONE
 def _handshakes(ssl: Any, where: int, _value: int) -> None:
     if where & _START_OR_DONE:
         ask(ssl, None, "hookHandshake", bool(where & lib.SSL_CB_HANDSHAKE_DONE))
+
+
+@ffi.callback("void (*)(const SSL *, int, int)")
+def _answer(ssl: Any, where: int, result: int) -> None:
+    if where == lib.SSL_CB_ACCEPT_EXIT:
+        ask(ssl, None, "hookAnswer", result == 1)
+    elif where == lib.SSL_CB_ACCEPT_LOOP:
+        ask(ssl, None, "hookProgress", False)
 
 
 _INSTALLERS: dict[str, Callable[[Any], Any]] = {

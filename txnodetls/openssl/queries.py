@@ -19,6 +19,7 @@ from txnodetls.openssl.ciphernames import standardName
 
 __all__ = [
     "alpnSelected",
+    "certificateVerdict",
     "cipher",
     "exportKeyingMaterial",
     "finished",
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 _FINISHED_MAX = 64
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT: Node's error where there was nothing to verify.
+_NO_CERTIFICATE = 2
 
 _SSL_version = lib.SSL_version
 _SSL_get_servername = lib.SSL_get_servername
@@ -123,6 +126,11 @@ def servername(driver: Driver) -> bytes | None:
 def verifyResult(driver: Driver) -> int:
     """OpenSSL's verdict on the peer's certificate: an C{X509_V_*} number."""
     return int(lib.SSL_get_verify_result(driver.ssl))
+
+
+def certificateVerdict(driver: Driver) -> int:
+    """The same, but that a peer without a certificate is not verified: OpenSSL says 0 then."""
+    return _NO_CERTIFICATE if peerCertificate(driver) is None else verifyResult(driver)
 
 
 def _der(x509: Any) -> bytes:

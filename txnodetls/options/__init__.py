@@ -19,6 +19,7 @@ from txnodetls.options.tables import (
     LISTEN,
     NET_CONNECT,
     NET_SERVER,
+    POST_HANDSHAKE_AUTH,
     SERVER,
     SOCKET,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LISTEN",
     "NET_CONNECT",
     "NET_SERVER",
+    "POST_HANDSHAKE_AUTH",
     "SERVER",
     "SOCKET",
     "FromFile",

@@ -16,7 +16,16 @@ from typing import Final
 from txnodetls.options import checks, text
 from txnodetls.options.model import FromFile, Option, OptionTable
 
-__all__ = ["CONNECT", "CONTEXT", "LISTEN", "NET_CONNECT", "NET_SERVER", "SERVER", "SOCKET"]
+__all__ = [
+    "CONNECT",
+    "CONTEXT",
+    "LISTEN",
+    "NET_CONNECT",
+    "NET_SERVER",
+    "POST_HANDSHAKE_AUTH",
+    "SERVER",
+    "SOCKET",
+]
 
 _CALLBACK = "is a callback and has no text form; use {} in Python"
 _OBJECT = "is an object and has no text form; use {} in Python"
@@ -172,6 +181,7 @@ CONNECT: Final = OptionTable(
     Option("servername", "text", checks.servername, text.word),
     Option("minDHSize", "bits", checks.numberAtLeast(1), text.integer),
     Option("requestOCSP", "boolean", checks.truth, text.boolean),
+    Option("postHandshakeAuth", "boolean", checks.strictBoolean, text.boolean),
     Option("enableTrace", "boolean", checks.strictBoolean, text.boolean),
     _object("session", _ON_CLIENT, checks.sessionData),
     Option("sessionCache", "boolean", checks.sessionCache, text.boolean),
@@ -189,4 +199,11 @@ SOCKET: Final = OptionTable(
     _callback("checkServerIdentity", checks.anything, _ON_CLIENT),
     Option("isServer", "boolean", checks.truth, text.boolean),
     _object("server", "TLSSocket(...)"),
+)
+
+# Of requestPostHandshakeAuth().
+POST_HANDSHAKE_AUTH: Final = OptionTable(
+    "POST_HANDSHAKE_AUTH",
+    Option("requestCert", "boolean", checks.strictBoolean, text.boolean),
+    Option("rejectUnauthorized", "boolean", checks.strictBoolean, text.boolean),
 )

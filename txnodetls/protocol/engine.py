@@ -52,6 +52,7 @@ from txnodetls.openssl.failures import (
     opensslError,
 )
 from txnodetls.protocol import events
+from txnodetls.protocol.authentication import CertificateRequest
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
 from txnodetls.protocol.trace import Tracer
@@ -86,6 +87,7 @@ class EngineSettings:
     @ivar alpn: what to offer or to support, length-prefixed; empty for none.
     @ivar session: a serialised session to resume (clients).
     @ivar requestStaple: ask for an OCSP staple (clients).
+    @ivar postHandshakeAuth: offer to show a certificate behind the handshake (clients).
     @ivar pskClient: takes the hint; gives identity and key, or None.
     @ivar pskServer: takes the identity; gives the key, or None.
     @ivar pskHint: the hint to send with it (TLS 1.2 and older).
@@ -111,6 +113,7 @@ class EngineSettings:
     alpn: bytes = b""
     session: bytes | None = None
     requestStaple: bool = False
+    postHandshakeAuth: bool = False
     pskClient: Callable[[str | None], tuple[bytes, bytes] | None] | None = None
     pskServer: Callable[[bytes], bytes | None] | None = None
     pskHint: bytes | None = None
@@ -199,6 +202,7 @@ class TLSEngine:
         "_npn",
         "_parser",
         "_psk",
+        "_request",
         "_settings",
         "_shown",
         "_staple",
@@ -225,6 +229,7 @@ class TLSEngine:
         self._made: dict[bytes, bytes] | None = None
         self._unkept = 0
         self._psk: bytes | None = None
+        self._request: CertificateRequest | None = None
         self.pskSupplied = False
         self.sending = Sending.WAITING
         if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
@@ -276,6 +281,8 @@ class TLSEngine:
             driver.setALPN(settings.alpn)
         if settings.requestStaple:
             driver.requestStaple()
+        if settings.postHandshakeAuth:
+            driver.offerPostHandshakeAuth()
         session = settings.session
         if session and queries.sessionIdContextOf(session) == settings.sessionIdContext:
             driver.setSession(session)
@@ -435,6 +442,17 @@ class TLSEngine:
             self._fail()
         return False
 
+    @property
+    def stalled(self) -> bool:
+        """Whether what cannot be sent at the moment, data or the end of it, can be in a while."""
+        return self.sending is Sending.WITHHELD or self.peerUnproven
+
+    @property
+    def peerUnproven(self) -> bool:
+        """Whether OpenSSL shows a certificate that the peer has not proved yet to be its own."""
+        request = self._request
+        return self.sending is Sending.RENEGOTIATING or (request is not None and request.begun)
+
     def shutdown(self) -> None:
         """Send close_notify, if the handshake is done; send nothing more."""
         if self.sending is Sending.OPEN or self.sending is Sending.WITHHELD:
@@ -466,6 +484,26 @@ class TLSEngine:
         # Of a client it is a read that begins: to the handshake call itself,
         # application data that was not read yet is an error.
         self._queue(*driver.read())
+
+    def askForCertificate(self, verifyMode: int) -> None:
+        """
+        Ask the client of an open connection for its certificate (TLS 1.3).
+
+        L{events.CertificateAnswered} follows, in its place among what the client sends.
+
+        @param verifyMode: C{SSL_VERIFY_*} bits for the answer.
+        @raise NodeError: it cannot be; nothing has changed.
+        """
+        driver = self.driver
+        if not driver.askForCertificate(verifyMode):
+            raise opensslError(blame=Blame.LOCAL, phase=Phase.OPEN)
+        self._request = CertificateRequest(driver)
+        if self._settings.reportSessions:
+            self._made = {}
+        if driver.handshake() == calls.FAILED:
+            self._fail()
+        else:
+            hooks.watchAnswer(driver, self)
 
     def showContext(self, native: SSL.Context, sessionIdContext: bytes = b"") -> None:
         """
@@ -703,6 +741,22 @@ class TLSEngine:
             self._report(self._sessionMade())
         self.queue.append(events.HandshakeCompleted(again=True))
 
+    def _followRequest(self, outcome: int) -> None:
+        """Look whether the client's answer is there, behind a read."""
+        driver, request = self.driver, self._request
+        assert request is not None
+        # What is noted has only made the read stop there.
+        driver.noted.clear()
+        if outcome == calls.FAILED or self._hookError is not None or not request.answered:
+            return
+        self._request = None
+        driver.unwatchHandshakes()
+        self.queue.append(events.CertificateAnswered())
+        made, self._made = self._made, None
+        if made:
+            made.pop(request.known or b"", None)
+            self._report(made.items())
+
     def _fail(self) -> None:
         if self.receiving is Receiving.HANDSHAKE or self.sending is Sending.RENEGOTIATING:
             phase = Phase.HANDSHAKING
@@ -735,7 +789,9 @@ class TLSEngine:
         """What a read has brought, as events."""
         if data:
             self.queue.append(data)
-        if self.driver.noted:
+        if self._request is not None:
+            self._followRequest(outcome)
+        elif self.driver.noted:
             self._followHandshakes()
         if hasSession:
             # In the middle of a handshake it is not complete yet.
@@ -837,6 +893,12 @@ class TLSEngine:
 
     def hookHandshake(self, done: bool) -> None:
         self.driver.noted.append(done)
+
+    def hookAnswer(self, whole: bool) -> None:
+        if self._request is not None:
+            self._request.begun = not whole
+        if whole:
+            self.driver.noted.append(True)
 
     def hookMessage(self, sent: bool, version: int, contentType: int, data: bytes) -> None:
         if self._tracer is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from txnodetls.protocol.clienthello import ClientHello
 
 __all__ = [
+    "CertificateAnswered",
     "ClientHelloReceived",
     "EndReceived",
     "Event",
@@ -81,6 +82,16 @@ class HandshakeCompleted(Event):
 
     def __init__(self, again: bool = False) -> None:
         self.again = again
+
+
+class CertificateAnswered(Event):
+    """
+    A client that was asked for its certificate behind the handshake has shown it, or none.
+
+    Nothing has been said yet about the certificate.
+    """
+
+    __slots__ = ()
 
 
 class SessionIssued(Event):

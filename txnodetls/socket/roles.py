@@ -251,6 +251,7 @@ def clientsEngine(
             session=session,
             sessionIdContext=clientsBinding(context, callback is not None),
             requestStaple=bool(options.requestOCSP),
+            postHandshakeAuth=bool(options.postHandshakeAuth),
             pskClient=None if callback is None else partial(clientPsk, callback),
             keylog=bool(socket.listenerCount("keylog")),
             npn=options.NPNProtocols or b"",

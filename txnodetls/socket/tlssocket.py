@@ -49,6 +49,7 @@ from txnodetls.openssl import queries
 from txnodetls.options import SOCKET, readOptions
 from txnodetls.outbox import OUTBOX
 from txnodetls.pki.issuers import findIssuer
+from txnodetls.posthandshake import PostHandshakeAuth
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import SLICE, Answer, TLSEngine
 from txnodetls.protocol.states import Sending
@@ -65,8 +66,7 @@ __all__ = ["MAX_EARLY_WRITES", "TLSSocket"]
 Callback = Callable[[BaseException | None], object]
 
 # What could not be sent in one of these states can be sent in a while.
-_STALLED: Final = (Sending.RENEGOTIATING, Sending.WITHHELD)
-_LATER: Final = (Sending.OPEN, *_STALLED)
+_LATER: Final = (Sending.OPEN, Sending.RENEGOTIATING, Sending.WITHHELD)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
 _TURN_SHARE: Final = 1024 * 1024
@@ -77,7 +77,7 @@ MAX_EARLY_WRITES: Final = 64 * 1024 * 1024
 
 
 @implementer(ITLSSocket)
-class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
+class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings, Waiting, Socket):
     """
     A TLS connection, as Node's duplex stream.
 
@@ -177,6 +177,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         self._waiting: tuple[Any, Callback] | None = None
         self._waitingFinal: Callback | None = None
         self._renegotiations: Renegotiations | None = None
+        self._asked: Any = None
         self._keyCert: Any = None
         self._trace: Callable[[str], object] | None = None
         self._transport: ITransport | None = None
@@ -388,7 +389,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         """Do what had to wait for a handshake."""
         if self._waiting is not None:
             self._writeWaiting()
-        if self._waitingFinal is not None and engine.sending not in _STALLED:
+        if self._waitingFinal is not None and not engine.stalled:
             callback, self._waitingFinal = self._waitingFinal, None
             self._final(callback)
 
@@ -433,6 +434,9 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
 
     def _endOfData(self) -> None:
         """The peer has ended: if nothing waits to be read this is told, be the stream paused."""
+        self._clientEnded()
+        if self.destroyed:
+            return
         self.push(None)
         self.read(0)
 
@@ -441,6 +445,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
 
     def _onFailed(self, event: events.Failed) -> None:
         error = event.error
+        self._settle(error)
         if not isinstance(error, OpenSSLError):
             # An answer of the application's: the connection just ends.
             self.destroy(error)
@@ -601,7 +606,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
         if self._carrier is None or engine is None or not self._secure:
             self._waitingFinal = callback
             return
-        if engine.sending in _STALLED:
+        if engine.stalled:
             self._waitingFinal = callback
             return
         engine.shutdown()
@@ -621,6 +626,7 @@ class TLSSocket(Inspection, Renegotiating, Tracing, Settings, Waiting, Socket):
             engine.close()
         self._waiting = self._waitingFinal = None
         self._endRenegotiations()
+        self._giveUpAsking(error)
         self._ticks.nextTick(self._handler.closed, self, error)
         # As in Node the close of the connection below is told in a later turn,
         # behind whatever this one still has to tell.
@@ -675,6 +681,7 @@ _ON_EVENT: Final[dict[type[events.Event], Callable[[TLSSocket, Any], None]]] = {
     events.StapleWanted: TLSSocket._onStapleWanted,
     events.HandshakeCompleted: TLSSocket._onCompleted,
     events.HandshakeBegun: TLSSocket._onBegunAnew,
+    events.CertificateAnswered: TLSSocket._onCertificateAnswered,
     events.SessionIssued: TLSSocket._onSession,
     events.SessionMade: TLSSocket._onSessionMade,
     events.KeyLogged: TLSSocket._onKeyLogged,
