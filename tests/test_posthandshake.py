@@ -494,16 +494,16 @@ async def test_the_time_ends_with_the_answer_or_the_connection(
         times = [call.getTime() - reactor.seconds() for call in calls]  # type: ignore[attr-defined]
         return sum(100 < seconds < 124 for seconds in times)
 
-    assert running() == 0
+    before = running()  # the server's own timer of handshakes may stay
     told: list[Any] = []
     accepted.requestPostHandshakeAuth({}, told.append)
-    assert running() == 1
+    assert running() == before + 1
     await until(lambda: told)
-    assert running() == 0
+    assert running() == before
     accepted.requestPostHandshakeAuth({}, told.append)
-    assert running() == 1
+    assert running() == before + 1
     accepted.destroy()
-    assert running() == 0
+    assert running() == before
     await until(lambda: len(told) == 2)
     assert told[1].code == "ERR_STREAM_PREMATURE_CLOSE"
 

@@ -462,14 +462,14 @@ async def test_the_time_ends_with_the_handshake(pki: Pki) -> None:
             times = [call.getTime() - reactor.seconds() for call in calls]  # type: ignore[attr-defined]
             return sum(100 < seconds < 124 for seconds in times)
 
-        assert running() == 0
+        before = running()  # the server's own timer of handshakes may stay
         accepted.renegotiate({})
-        assert running() == 1
+        assert running() == before + 1
         await happened(accepted, "secure")
-        assert running() == 0
+        assert running() == before
         accepted.renegotiate({})
         accepted.destroy()
-        assert running() == 0
+        assert running() == before
 
 
 @pytest_twisted.ensureDeferred
