@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,56 +28,72 @@ def behind(port: int, header: bytes, context: ssl.SSLContext) -> ssl.SSLSocket:
     return context.wrap_socket(plain, server_hostname="localhost")
 
 
+@pytest.fixture(scope="module")
+def believing(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twistd]:
+    """An echo behind anybody on this machine."""
+    directory = tmp_path_factory.mktemp("believing")
+    (directory / "key.pem").write_bytes(pki.server.key)
+    (directory / "cert.pem").write_bytes(pki.server.cert)
+    with Twistd("nodetls", *TRUSTING, "--handshakeTimeout=1000", cwd=directory) as daemon:
+        yield daemon
+
+
 @pytest.mark.parametrize("header", [version1(*FOUR), version2(*FOUR, TLS)], ids=["v1", "v2"])
 def test_a_header_says_who_the_client_is(
-    header: bytes, directory: Path, trusting: ssl.SSLContext
+    header: bytes, believing: Twistd, trusting: ssl.SSLContext
 ) -> None:
-    with Twistd("nodetls", *TRUSTING, cwd=directory) as daemon:
-        with behind(daemon.ports()[0], header, trusting) as client:
-            assert exchange(client) == b"a question"
-        daemon.waitFor(r"connection .*peer=192\.0\.2\.1:5000 name=localhost .*reason=done")
+    since = len(believing.output)
+    with behind(believing.ports()[0], header, trusting) as client:
+        assert exchange(client) == b"a question"
+    line = r"connection .*peer=192\.0\.2\.1:5000 name=localhost .*reason=done"
+    believing.waitFor(line, since)
 
 
 def test_the_clients_first_bytes_may_come_with_the_header(
-    directory: Path, trusting: ssl.SSLContext
+    believing: Twistd, trusting: ssl.SSLContext
 ) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
-    with Twistd("nodetls", *TRUSTING, cwd=directory) as daemon:
-        with socket.create_connection(("127.0.0.1", daemon.ports()[0]), 20) as plain:
-            plain.sendall(version1(*FOUR) + outgoing.read())
-            while True:
-                incoming.write(plain.recv(65536))
-                try:
-                    client.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    pass
-            assert client.version() == "TLSv1.3"
+    with socket.create_connection(("127.0.0.1", believing.ports()[0]), 20) as plain:
+        plain.sendall(version1(*FOUR) + outgoing.read())
+        while True:
+            incoming.write(plain.recv(65536))
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                pass
+        assert client.version() == "TLSv1.3"
+
+
+def refused(daemon: Twistd, sent: bytes, said: str) -> None:
+    since = len(daemon.output)
+    with socket.create_connection(("127.0.0.1", daemon.ports()[0]), 20) as plain:
+        plain.sendall(sent)
+        with suppress(ConnectionResetError):
+            assert plain.recv(100) == b""
+    daemon.waitFor(f'connection .*reason="no proxy header" .*{said}', since)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sent", "said"),
+    ("sent", "said"),
     [
-        (TRUSTING, b"\x16\x03\x01\x00\x05hello", 'error="no PROXY header"'),
-        (TRUSTING, b"PROXY " + b"x" * 200, 'error="a PROXY header that is too long"'),
-        ([*TRUSTING, "--handshakeTimeout=200"], b"PROXY TCP", 'error="no PROXY header in time"'),
-        ([*PAIR, "--acceptProxyFrom=192.0.2.0/24"], version1(*FOUR), "not from a network"),
+        (b"\x16\x03\x01\x00\x05hello", 'error="no PROXY header"'),
+        (b"PROXY " + b"x" * 200, 'error="a PROXY header that is too long"'),
+        (b"PROXY TCP", 'error="no PROXY header in time"'),
     ],
 )
-def test_without_a_good_header_from_the_right_place_there_is_no_connection(
-    arguments: list[str], sent: bytes, said: str, directory: Path
+def test_without_a_good_header_there_is_no_connection(
+    sent: bytes, said: str, believing: Twistd
 ) -> None:
-    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
-        with socket.create_connection(("127.0.0.1", daemon.ports()[0]), 20) as plain:
-            plain.sendall(sent)
-            try:
-                assert plain.recv(100) == b""
-            except ConnectionResetError:
-                pass
-        daemon.waitFor(f'connection .*reason="no proxy header" .*{said}')
+    refused(believing, sent, said)
+
+
+def test_a_good_header_from_elsewhere_makes_no_connection(directory: Path) -> None:
+    with Twistd("nodetls", *PAIR, "--acceptProxyFrom=192.0.2.0/24", cwd=directory) as daemon:
+        refused(daemon, version1(*FOUR), "not from a network")
 
 
 @contextmanager

@@ -32,16 +32,21 @@ def test_secrets_are_logged_where_that_was_asked_for(
     assert (directory / "keys").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("way", ["", "tcp:"])
-def test_secrets_of_connections_that_it_makes_are_logged_too(way: str, directory: Path) -> None:
+def test_secrets_of_connections_that_it_makes_are_logged_too(directory: Path) -> None:
     with Twistd("nodetls", *PAIR, cwd=directory) as far:
-        place = f"{way}localhost:{far.ports()[0]}"
-        arguments = ["--port=0", f"--originate={place}", "--servername=localhost", "--ca=ca.pem"]
-        with Twistd("nodetls", *arguments, "--tls-keylog=keys", cwd=directory) as near:
-            with socket.create_connection(("127.0.0.1", near.ports()[0]), 20) as plain:
-                assert exchange(plain) == b"a question"
+        (port,) = far.ports()
+        (directory / "nodetls.toml").write_text(
+            'servername = "localhost"\nca = "ca.pem"\nport = 0\n'
+            f'[[listener]]\nname = "host"\noriginate = "localhost:{port}"\n'
+            f'[[listener]]\nname = "endpoint"\noriginate = "tcp:localhost:{port}"\n'
+        )
+        arguments = ["nodetls", "--config=nodetls.toml", "--tls-keylog=keys"]
+        with Twistd(*arguments, cwd=directory) as near:
+            for number in near.ports(2):
+                with socket.create_connection(("127.0.0.1", number), 20) as plain:
+                    assert exchange(plain) == b"a question"
     lines = (directory / "keys").read_text().splitlines()
-    assert any(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines)
+    assert sum(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines) == 2
 
 
 def test_a_key_log_that_others_can_read_is_refused(directory: Path) -> None:

@@ -12,11 +12,15 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.daemon.everyone import NOBODY, Interpreter, interpreterForEveryone
-from tests.daemon.running import Twistd, run
+from tests.daemon.running import Twistd
 from tests.daemon.test_listeners import PAIR, dial, exchange
 from tests.daemon.test_runtime import serial
 from tests.daemon.test_workers import pids
 from tests.support import Pki
+from txnodetls.daemon import sharing
+from txnodetls.daemon.config import readConfig
+from txnodetls.daemon.sharing import Rights
+from txnodetls.daemon.written import ConfigError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights")
 
@@ -46,7 +50,10 @@ def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
     python: Interpreter,
 ) -> None:
     rights = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
+    (open_ / "keys").mkdir()
+    os.chown(open_ / "keys", NOBODY, NOBODY)
     arguments = ["nodetls", *PAIR, "--watch=0", "--drainTimeout=500", f"--workers={workers}"]
+    arguments.append("--ticket-keys=file:keys/ring")
     with Twistd(*rights, *arguments, cwd=open_, python=python) as daemon:
         (port,) = daemon.ports()
         pid = pids(daemon, 1)[0] if workers else daemon.process.pid
@@ -54,6 +61,9 @@ def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
             assert exchange(client) == b"a question"
             first = serial(client)
         assert os.stat(f"/proc/{pid}").st_uid == NOBODY
+        # What is written all the time was theirs from the start.
+        ring = os.stat(open_ / "keys" / "ring")
+        assert (ring.st_uid, ring.st_mode & 0o777) == (NOBODY, 0o600)
         daemon.signal(signal.SIGHUP)
         daemon.waitFor("everything stays as it was: --key: cannot read key.pem: Permission denied")
         with dial(port, trusting) as client:
@@ -67,35 +77,21 @@ def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
         for _ in range(200):
             with dial(port, trusting) as client:
                 if serial(client) != first:
-                    return
-        pytest.fail("the new certificate is not served")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_ticket_keys_in_a_file_belong_to_the_user_that_serves(
-    workers: int, open_: Path, trusting: ssl.SSLContext, python: Interpreter
-) -> None:
-    (open_ / "keys").mkdir()
-    os.chown(open_ / "keys", NOBODY, NOBODY)
-    rights = [f"--uid={NOBODY}", f"--gid={NOBODY}"]
-    arguments = ["nodetls", *PAIR, "--ticket-keys=file:keys/ring", f"--workers={workers}"]
-    with Twistd(*rights, *arguments, cwd=open_, python=python) as daemon:
-        (port,) = daemon.ports()
-        with dial(port, trusting) as client:
-            assert exchange(client) == b"a question"
-        found = os.stat(open_ / "keys" / "ring")
-        assert (found.st_uid, found.st_mode & 0o777) == (NOBODY, 0o600)
-    assert "ticket keys" not in daemon.output
+                    break
+        else:
+            pytest.fail("the new certificate is not served")
+        assert "ticket keys" not in daemon.output
 
 
 def test_a_file_of_keys_that_could_not_be_used_later_is_told_at_the_start(open_: Path) -> None:
     """Of root's it can be read until rights are given up, and then no more."""
     (open_ / "seal.key").write_bytes(bytes(32))
     (open_ / "seal.key").chmod(0o600)
-    store = "--session-store=memcached://127.0.0.1:1?keyFile=seal.key"
-    arguments = ["nodetls", *PAIR, store, "--test-config"]
-    assert run(*arguments, cwd=open_)[0] == 0
-    status, output = run(f"--uid={NOBODY}", f"--gid={NOBODY}", *arguments, cwd=open_)
-    assert status == 1
-    assert "twistd nodetls: --session-store: " in output
-    assert "seal.key cannot be opened: Permission denied" in output
+    store = {"session-store": f"memcached://127.0.0.1:1?keyFile={open_}/seal.key", "port": "0"}
+    readConfig(store, rights=Rights(0, 0))
+    sharing._inUse.clear()
+    with pytest.raises(
+        ConfigError, match=r"--session-store: .*cannot be opened: Permission denied"
+    ):
+        readConfig(store, rights=Rights(NOBODY, NOBODY))
+    assert os.geteuid() == 0

@@ -232,14 +232,13 @@ def test_a_worker_that_is_killed_costs_its_own_connections_and_is_replaced(
         assert value(values, "nodetls_connections_total") >= count
 
 
-def test_a_reload_reaches_every_worker_and_a_bad_one_none(
+def test_a_reload_reaches_every_worker_and_a_bad_one_none_and_draining_all_of_them(
     directory: Path, pki: Pki, trusting: ssl.SSLContext
 ) -> None:
-    with Twistd(
-        "nodetls", *PAIR, "--workers=2", "--watch=0", "--drainTimeout=1000", cwd=directory
-    ) as daemon:
+    arguments = [*PAIR, "--workers=2", "--watch=0", "--drainTimeout=60000"]
+    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
         (port,) = daemon.ports()
-        pids(daemon, 2)
+        both = pids(daemon, 2)
         with dial(port, trusting) as before:
             first = serial(before)
             new = pki.issue("localhost")
@@ -257,47 +256,42 @@ def test_a_reload_reaches_every_worker_and_a_bad_one_none(
                     break
             assert seen != first
             assert exchange(before) == b"a question"
+            daemon.signal(signal.SIGTERM)
+            daemon.waitFor("draining")
+            assert exchange(before) == b"a question"
+            before.unwrap()
+            assert daemon.process.wait(30) == -signal.SIGTERM
+        for pid in both:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_session_of_one_worker_is_good_at_the_others(
-    version: ssl.TLSVersion, directory: Path, trusting: ssl.SSLContext
+    directory: Path, trusting: ssl.SSLContext
 ) -> None:
-    trusting.maximum_version = version
-    session, last = None, ""
-    seen = set()
     with Twistd("nodetls", *PAIR, "--workers=2", "--drainTimeout=1000", cwd=directory) as daemon:
         (port,) = daemon.ports()
         pids(daemon, 2)
-        for number in range(30):
-            plain = socket.create_connection(("127.0.0.1", port), 20)
-            with trusting.wrap_socket(
-                plain, server_hostname="localhost", session=session
-            ) as client:
-                assert exchange(client) == b"a question"
-                assert client.session_reused is (number > 0)
-                session = client.session
-            last = daemon.waitForAll(r"worker (\d+): connection ", number + 1)[-1]
-            seen.add(last)
-            if len(seen) == 2:
-                break
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            trusting.maximum_version = version
+            resumeAtBoth(daemon, port, trusting)
 
 
-def test_it_drains_with_all_its_workers(directory: Path, trusting: ssl.SSLContext) -> None:
-    arguments = [*PAIR, "--workers=2", "--drainTimeout=60000"]
-    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
-        (port,) = daemon.ports()
-        all_ = pids(daemon, 2)
-        with dial(port, trusting) as client:
+def resumeAtBoth(daemon: Twistd, port: int, trusting: ssl.SSLContext) -> None:
+    """Come again, each time with the last session, until both workers have had it."""
+    before = daemon.output.count("connection ")
+    session, seen = None, set()
+    for number in range(60):
+        plain = socket.create_connection(("127.0.0.1", port), 20)
+        with trusting.wrap_socket(plain, server_hostname="localhost", session=session) as client:
             assert exchange(client) == b"a question"
-            daemon.signal(signal.SIGTERM)
-            daemon.waitFor("draining")
-            assert exchange(client) == b"a question"
-            client.unwrap()
-            assert daemon.process.wait(30) == -signal.SIGTERM
-        for pid in all_:
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
+            assert client.session_reused is (number > 0)
+            session = client.session
+        lines = daemon.waitForAll(r"worker (\d+): connection ", before + number + 1)
+        seen.add(lines[-1])
+        if len(seen) == 2:
+            return
+    pytest.fail("all connections went to one worker")
 
 
 def test_workers_end_when_their_supervisor_is_killed(directory: Path) -> None:
@@ -336,6 +330,7 @@ def test_workers_that_cannot_be_had_end_the_start_with_one_line_and_leave_nothin
 def test_a_worker_that_is_told_to_end_keeps_its_connections_and_is_replaced(
     directory: Path, trusting: ssl.SSLContext
 ) -> None:
+    """Also where all processes are told, as systemd does it without KillMode=mixed."""
     arguments = [*PAIR, "--workers=1", "--drainTimeout=60000"]
     with Twistd("nodetls", *arguments, cwd=directory) as daemon:
         (port,) = daemon.ports()
@@ -349,24 +344,10 @@ def test_a_worker_that_is_told_to_end_keeps_its_connections_and_is_replaced(
                 assert exchange(before) == b"a question"
                 before.unwrap()
                 daemon.waitFor("worker 1: connection .*reason=done")
+                daemon.signal(signal.SIGTERM)
+                os.kill(pids(daemon, 2)[1], signal.SIGTERM)
+                daemon.waitFor("draining")
+                assert exchange(after) == b"a question"
                 after.unwrap()
-        assert "has died" not in daemon.output
-
-
-def test_a_signal_to_all_processes_of_a_service_drains_it(
-    directory: Path, trusting: ssl.SSLContext
-) -> None:
-    """As systemd does it, where its unit does not say KillMode=mixed."""
-    arguments = [*PAIR, "--workers=1", "--drainTimeout=60000"]
-    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
-        (port,) = daemon.ports()
-        (pid,) = pids(daemon, 1)
-        with dial(port, trusting) as client:
-            assert exchange(client) == b"a question"
-            daemon.signal(signal.SIGTERM)
-            os.kill(pid, signal.SIGTERM)
-            daemon.waitFor("draining")
-            assert exchange(client) == b"a question"
-            client.unwrap()
-            assert daemon.process.wait(30) == -signal.SIGTERM
+                assert daemon.process.wait(30) == -signal.SIGTERM
         assert "has died" not in daemon.output
