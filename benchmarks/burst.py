@@ -6,8 +6,9 @@ Whether memory comes back after a burst.
 
 200 connections are opened, and are idle.  Then all are sent 4 MiB at a time and read nothing
 until the server can send no more; then they read.  Then all send 4 MiB at a time.  Then they are
-idle again, and then they are closed.  What is resident is noted at each step, above what it was
-before the first connection; of the burst, the most that was seen.
+idle again; then one byte goes there and back on each; then they are closed.  What is resident is
+noted at each step, above what it was before the first connection; of the burst, the most that was
+seen.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from processes import LOAD, Process, Record
 
 CONNECTIONS = 200
 AMOUNT = 4 << 20
-STEPS = ("idle", "burst", "idle again", "closed")
 
 
 def echo(client: ssl.SSLSocket) -> None:
@@ -54,6 +54,9 @@ def measure(bench: Bench, peer: str) -> dict[str, float]:
             note("idle")
             _burst(clients, server, note)
             note("idle again")
+            for client in clients:
+                echo(client)
+            note("a byte later")
         note("closed")
     return seen
 
