@@ -26,6 +26,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -59,6 +60,8 @@ _LINE: Final = 254
 # How long a line behind a header may be, its end included.
 _FULL: Final = 65
 _BOM: Final = b"\xef\xbb\xbf"
+# What nearly all blocks are: lines of base64 and nothing else.
+_SOUND: Final = re.compile(rb"(?:[A-Za-z0-9+/]{1,76}\n)*[A-Za-z0-9+/]{1,76}={0,2}\n")
 # What does not count at the end of a line: to OpenSSL's signed characters this is "up to a blank".
 _BLANK: Final = bytes((*range(0x21), *range(0x80, 0x100)))
 
@@ -148,6 +151,10 @@ class PEMReader:
         """The header and the base64 of a block."""
         # A name with a NUL in it is a shorter one.
         end = _END + name.partition(b"\0")[0] + _TAIL
+        sound = _SOUND.match(self._text, self._at)
+        if sound is not None and self._text.startswith(end, sound.end()):
+            self._at = sound.end() + len(end)
+            return b"", sound[0]
         part = _Part.HEADER_OR_DATA
         header: list[bytes] = []
         lines: list[bytes] = []
