@@ -5,11 +5,13 @@ nothing is left, and the server goes on serving.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.threads import deferToThread
 
 from tests.cutting import Cutter
 from tests.interop.peers import payload
@@ -17,6 +19,7 @@ from tests.loopback import Census, Loopback, Received, until
 from tests.misbehaving import Memory, reset
 from tests.support import Pki
 from txnodetls.errors import Phase
+from txnodetls.transports import tcp
 
 both = pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 
@@ -146,6 +149,65 @@ async def test_a_reset_while_much_is_being_sent_lets_go_of_it(
     server.errors.clear()
     await census.restored()
     await loopback.proveServing(server)
+
+
+class Full:
+    """A socket of which the kernel takes nothing for the moment."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.full = True
+
+    def send(self, data: Any) -> int:
+        if self.full:
+            raise BlockingIOError
+        return self._socket.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+async def _ended(version: str, loopback: Loopback) -> tuple[Any, Full, Received]:
+    """A server whose close_notify the kernel does not take, and its client, who has ended."""
+    server = await loopback.serve(minVersion=version, maxVersion=version)
+    client = loopback.dial(server)
+    received = Received(client)
+    await until(lambda: server.secured)
+    carrier = server.secured[0]._carrier
+    full = carrier._socket = Full(carrier._socket)
+    client.end()
+    await until(lambda: server.secured[0].destroyed)
+    return server, full, received
+
+
+@both
+@pytest_twisted.ensureDeferred
+async def test_a_close_is_told_when_the_close_notify_has_gone(
+    version: str, loopback: Loopback
+) -> None:
+    """Who stops the reactor at 'close' loses nothing."""
+    server, full, received = await _ended(version, loopback)
+    # Turns in which it could have been told.
+    for _ in range(3):
+        await deferToThread(int)
+    assert not server.secured[0].closed
+    full.full = False
+    await until(lambda: server.secured[0].closed)
+    await received
+    assert received.errors == []
+    assert not loopback.sockets[-1].truncated
+
+
+@both
+@pytest_twisted.ensureDeferred
+async def test_who_takes_no_close_notify_is_not_waited_for_for_ever(
+    version: str, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "_PARTING", 0.1)
+    server, full, _ = await _ended(version, loopback)
+    await until(lambda: server.secured[0].closed)
+    assert full.full
+    assert full.fileno() == -1
 
 
 def _destroying(socket: Any) -> Callable[..., None]:

@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from tests.support import eventually, runPython
 from tests.transports.owners import Owner, fill, tcpPair, unixPair
 from txnodetls.openssl.areas import OUTPUT
+from txnodetls.transports import tcp as module
 from txnodetls.transports.tcp import SocketCarrier, addressOf, fits
 
 Pair = Callable[[], tuple[socket.socket, socket.socket]]
@@ -192,6 +193,46 @@ async def test_close_of_a_paused_carrier_does_not_lose_what_is_queued(tcp: Wire)
     got = await threads.deferToThread(readAll, tcp.peer)
     assert len(got) == total
     await tcp.owner.happens("closed")
+
+
+@ensureDeferred
+async def test_who_waits_for_the_last_bytes_is_called_when_they_have_gone(wire: Wire) -> None:
+    sent = fill(wire.carrier)
+    called: list[str] = []
+    wire.carrier.afterParting(lambda: called.append("before"))
+    wire.carrier.close()
+    wire.carrier.afterParting(lambda: called.append("first"))
+    wire.carrier.afterParting(lambda: called.append("second"))
+    await threads.deferToThread(int)  # at least one iteration of the reactor
+    assert called == ["before"]
+    got = await threads.deferToThread(readAll, wire.peer)
+    await eventually(lambda: len(called) > 1)
+    assert len(got) == sent
+    assert called == ["before", "first", "second"]
+    wire.carrier.afterParting(lambda: called.append("late"))
+    assert called[3:] == ["late"]
+
+
+@pytest.mark.parametrize("how", ["its time is over", "the peer resets", "it is aborted"])
+@ensureDeferred
+async def test_who_never_takes_the_last_bytes_is_not_waited_for(
+    how: str, tcp: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PARTING", 0.05 if how == "its time is over" else 60)
+    fill(tcp.carrier)
+    called: list[bool] = []
+    tcp.carrier.close()
+    tcp.carrier.afterParting(lambda: called.append(True))
+    if how == "the peer resets":
+        reset(tcp.peer)
+    elif how == "it is aborted":
+        tcp.carrier.abort()
+    await eventually(lambda: bool(called))
+    assert tcp.carrier.closed
+    assert called == [True]
+    assert tcp.owner.events == ["closed"]
+    later = reactor.getDelayedCalls()  # type: ignore[attr-defined]
+    assert [call for call in later if call.args == (tcp.carrier.abort,)] == []
 
 
 @ensureDeferred

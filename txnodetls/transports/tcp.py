@@ -19,6 +19,9 @@ Each connection has two halves, and each half one state:
     receiving:  PAUSED <-> FLOWING -> ENDED
                 any -> DISCARDING (while LEAVING)
 
+LEAVING has its time, or a peer that never reads could keep as many sockets
+open, with all that is queued for them, as it likes.
+
 What the kernel and the reactors do, which the code below relies on:
 
 - After RST arrived, bytes that came before it can still be read.  So when a write fails, what
@@ -38,14 +41,20 @@ import os
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from itertools import islice
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadWriteDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableDescriptor,
+    IReadWriteDescriptor,
+)
 from zope.interface import implementer
 
 from txnodetls.openssl.areas import INPUT, OUTPUT
+from txnodetls.streams.ticks import TickQueue
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
 from txnodetls.transports.polling import pollerFor
 
@@ -54,6 +63,7 @@ __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 _INPUT = INPUT.view
 _OUTPUT = OUTPUT.view
 _TRASH = bytearray(64 * 1024)
+_PARTING = 30.0  # seconds that a peer has to take the last bytes: its line may be slow
 _TRASH_READS = 16  # at most; a peer that sends on and on is not waited for
 _PIECES = 64  # of the queue, per sendmsg; Linux takes 1024
 _RESET = struct.pack("ii", 1, 0)
@@ -138,6 +148,26 @@ _FLOWING = _Receiving.FLOWING
 _READS = (_FLOWING, _Receiving.DISCARDING)
 
 
+class _Leave:
+    """
+    That a carrier is LEAVING.
+
+    @ivar parted: what is to be called when it has left.
+    """
+
+    __slots__ = ("_timer", "parted")
+
+    def __init__(self, timer: IDelayedCall) -> None:
+        self._timer = timer
+        self.parted: list[Callable[[], object]] = []
+
+    def end(self, ticks: TickQueue) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        for function in self.parted:
+            ticks.nextTick(function)
+
+
 @implementer(IReadWriteDescriptor, IHalfCloseableDescriptor)
 class SocketCarrier(Carrier):
     """
@@ -150,6 +180,7 @@ class SocketCarrier(Carrier):
 
     __slots__ = (
         "__weakref__",
+        "_leave",
         "_peer",
         "_poller",
         "_queue",
@@ -169,6 +200,7 @@ class SocketCarrier(Carrier):
         self._peer = peer
         # What the kernel did not take; most connections never have any.
         self._queue: deque[bytes | memoryview] | None = None
+        self._leave: _Leave | None = None
         self._sending = _Sending.OPEN
         self._receiving = _Receiving.PAUSED
         self._watched = False
@@ -316,6 +348,7 @@ class SocketCarrier(Carrier):
             self.abort()
             return
         self._sending = _Sending.LEAVING
+        self._leave = _Leave(self.ticks.reactor.callLater(_PARTING, self.ticks.turn, self.abort))
         if self._receiving is _Receiving.PAUSED:
             self._watcher.addReader(self)
         if self._receiving is not _Receiving.ENDED:
@@ -334,6 +367,13 @@ class SocketCarrier(Carrier):
             self._throwAway()
         self._shut()
         self._gone(None, self.ticks.nextTick)
+
+    def afterParting(self, function: Callable[[], object]) -> None:
+        """Call C{function} when what was queued at C{close()} has gone, or its time is over."""
+        if self._leave is None:
+            function()
+        else:
+            self._leave.parted.append(function)
 
     def _throwAway(self) -> None:
         for _ in range(_TRASH_READS):
@@ -500,6 +540,9 @@ class SocketCarrier(Carrier):
         self.closed = True
         self._socket.close()
         self._poller.leave()
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave.end(self.ticks)
 
     def _setOption(self, level: int, option: int, value: int) -> None:
         try:
