@@ -195,6 +195,8 @@ class Failing:
         self.calls += 1
         raise OSError(self._number, os.strerror(self._number))
 
+    _accept = accept
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 

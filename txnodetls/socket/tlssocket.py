@@ -430,6 +430,8 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         self._fire("OCSPResponse", event.staple)
 
     def _onEnd(self, _event: events.EndReceived) -> None:
+        if self._carrier is not None:
+            self._carrier.heardAll = True
         self._endOfData()
 
     def _endOfData(self) -> None:

@@ -248,6 +248,15 @@ class EventEmitter:
         else:
             events[eventName] = (*present, listener)
 
+    def _removeEach(self, *listeners: tuple[Hashable, Listener]) -> None:
+        """C{removeListener} for each of several, which mostly are the only ones of their events."""
+        events = self._events
+        for eventName, listener in listeners:
+            if events.get(eventName) == (listener,) and "removeListener" not in events:
+                del events[eventName]
+            else:
+                self.removeListener(eventName, listener)
+
     def _removeAt(self, eventName: Hashable, listeners: tuple[Listener, ...], place: int) -> None:
         events = self._events
         if len(listeners) == 1:

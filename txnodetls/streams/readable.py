@@ -112,7 +112,9 @@ class ReadHalf(Intake):
             self._readMark = _raisedMark(n)
         if n != 0:
             self._readAnnounced = False
-        elif self._readNeeded and self._hasNews():
+        if self._readEnding and not self._readLength:
+            return None  # 'end' is on its way
+        if n == 0 and self._readNeeded and self._hasNews():
             # Only asked to look: somebody waits for 'readable', and there is something.
             if self._readLength == 0:
                 self._endReading()

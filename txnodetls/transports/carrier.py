@@ -87,10 +87,20 @@ class Carrier(ABC):
     @ivar closed: whether the carrier is gone.
     @ivar bytesRead: bytes received so far.
     @ivar bytesWritten: bytes accepted for sending so far, queued ones included.
+    @ivar heardAll: set by an owner who knows that the peer will send nothing more.
     @ivar ticks: the queue in whose turns the owner is called.
     """
 
-    __slots__ = ("_told", "bytesRead", "bytesWritten", "closed", "owner", "queued", "ticks")
+    __slots__ = (
+        "_told",
+        "bytesRead",
+        "bytesWritten",
+        "closed",
+        "heardAll",
+        "owner",
+        "queued",
+        "ticks",
+    )
 
     def __init__(self, ticks: TickQueue) -> None:
         self.ticks = ticks
@@ -99,6 +109,7 @@ class Carrier(ABC):
         self.closed = False
         self.bytesRead = 0
         self.bytesWritten = 0
+        self.heardAll = False
         self._told = False
 
     def attach(self, owner: CarrierOwner | None) -> None:

@@ -28,9 +28,9 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier
 from txnodetls.transports.plain import TransportCarrier
+from txnodetls.transports.polling import pollerFor
 from txnodetls.transports.tcp import SocketCarrier, addressOf, checkedPath
 
 __all__ = ["CarrierFactory", "SocketPort", "adopt", "bindTCP", "bindUNIX"]
@@ -145,10 +145,12 @@ class SocketPort:
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._kind = int(sock.family), int(sock.type), sock.proto
         self._reactor = reactor
         self._accepted = accepted
         self._path = path
-        self._ticks = ticksFor(reactor)
+        self._poller = pollerFor(reactor)
+        self._ticks = self._poller.ticks
         self._listening = False
         self._reserve = _spareDescriptor()
 
@@ -205,7 +207,7 @@ class SocketPort:
             if not self._listening:
                 return
             try:
-                sock, peer = self._socket.accept()
+                sock, peer = self._accept()
             except OSError as error:
                 if error.errno in _FULL:
                     self._refuseSome(error)
@@ -214,7 +216,19 @@ class SocketPort:
                     if error.errno == errno.ECONNABORTED:
                         continue
                 return
-            self._ticks.turn(self._accepted, SocketCarrier(sock, self._reactor, peer))
+            self._ticks.turn(self._accepted, SocketCarrier(sock, self._reactor, peer, self._poller))
+
+    def _accept(self) -> tuple[socket.socket, Any]:
+        """
+        C{socket.accept()}, which works out the family and the type anew for each connection.
+
+        That half of it costs more than the other; they are those of the listening socket.
+        """
+        accept = getattr(self._socket, "_accept", None)  # not in every Python
+        if accept is None:
+            return self._socket.accept()
+        descriptor, peer = accept()
+        return socket.socket(*self._kind, fileno=descriptor), peer
 
     def _acceptFailed(self, error: OSError) -> None:
         if error.errno not in _PASSING:

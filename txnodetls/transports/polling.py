@@ -27,7 +27,6 @@ What the reactor would do for its descriptors is done here for ours:
 
 from __future__ import annotations
 
-import contextlib
 import select
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -233,8 +232,10 @@ class Poller:
             self._poll.modify(number, flags)
             self._flags[number] = flags
             return
-        with contextlib.suppress(OSError):  # if somebody has closed it, it is gone
+        try:
             self._poll.unregister(number)
+        except OSError:
+            pass  # somebody has closed it: it is gone
         del self._watched[number], self._flags[number]
         if not self._watched:
             self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]

@@ -56,7 +56,7 @@ from zope.interface import implementer
 from txnodetls.openssl.areas import INPUT, OUTPUT
 from txnodetls.streams.ticks import TickQueue
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
-from txnodetls.transports.polling import pollerFor
+from txnodetls.transports.polling import Poller, pollerFor
 
 __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
@@ -102,6 +102,13 @@ def addressOf(family: int, name: Any) -> Address:
                 host = f"{host}%{scope}"
         return {"address": host, "family": "IPv6", "port": port}
     return {}
+
+
+def _addressOf(name: Any) -> Address:
+    """L{addressOf}, of a name whose shape says the family: to ask the socket costs more."""
+    if name.__class__ is not tuple:
+        return {}
+    return addressOf(socket.AF_INET if len(name) == 2 else socket.AF_INET6, name)
 
 
 def checkedPath(path: str) -> str:
@@ -176,6 +183,7 @@ class SocketCarrier(Carrier):
     @param sock: the socket; it is the carrier's from now on.
     @param reactor: one that L{fits}.
     @param peer: the peer's address as C{accept} gave it, if that is at hand.
+    @param poller: the reactor's, if that is at hand.
     """
 
     __slots__ = (
@@ -191,8 +199,12 @@ class SocketCarrier(Carrier):
         "_watcher",
     )
 
-    def __init__(self, sock: socket.socket, reactor: Any, peer: Any = None) -> None:
-        self._poller = poller = pollerFor(reactor)
+    def __init__(
+        self, sock: socket.socket, reactor: Any, peer: Any = None, poller: Poller | None = None
+    ) -> None:
+        if poller is None:
+            poller = pollerFor(reactor)
+        self._poller = poller
         super().__init__(poller.ticks)
         sock.setblocking(False)
         self._socket = sock
@@ -241,7 +253,6 @@ class SocketCarrier(Carrier):
         """The reactor saw an error, or it is being stopped; it has taken us out."""
         if self.closed:
             return
-        self._watched = False
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self.ticks.turn(self._broken, number, "read" if self._receiving in _READS else "write")
@@ -363,7 +374,7 @@ class SocketCarrier(Carrier):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:  # macOS refuses it for a connection that the peer has reset
                 pass
-        elif self.bytesWritten and self._receiving is not _Receiving.ENDED:
+        elif self.bytesWritten and not self.heardAll and self._receiving is not _Receiving.ENDED:
             self._throwAway()
         self._shut()
         self._gone(None, self.ticks.nextTick)
@@ -420,7 +431,7 @@ class SocketCarrier(Carrier):
         """The own address; empty once closed."""
         if self.closed:
             return {}
-        return addressOf(self._socket.family, self._socket.getsockname())
+        return _addressOf(self._socket.getsockname())
 
     @property
     def remoteAddress(self) -> Address:
@@ -430,7 +441,7 @@ class SocketCarrier(Carrier):
                 self._peer = self._socket.getpeername()
             except OSError:  # the peer has reset the connection: nobody is there
                 return {}
-        return addressOf(self._socket.family, self._peer) if self._peer else {}
+        return _addressOf(self._peer)
 
     @property
     def handle(self) -> socket.socket:
@@ -533,9 +544,11 @@ class SocketCarrier(Carrier):
 
     def _shut(self) -> None:
         """Out of the reactor, then close."""
-        self._watcher.removeReader(self)
-        self._watcher.removeWriter(self)
-        self._watched = False
+        if self._receiving in _READS:
+            self._watcher.removeReader(self)
+        if self._watched:
+            self._watched = False
+            self._watcher.removeWriter(self)
         self._queue = None
         self.closed = True
         self._socket.close()

@@ -63,6 +63,9 @@ __all__ = ["ProtocolAdapter", "connectionLostReason", "protocolsOf"]
 
 log = Logger()
 
+# One for all, as Twisted's own reactors have it.
+_DONE = Failure(ConnectionDone())
+
 
 def protocolsOf(factory: IProtocolFactory, options: Mapping[str, Any]) -> list[bytes] | None:
     """
@@ -82,7 +85,7 @@ def protocolsOf(factory: IProtocolFactory, options: Mapping[str, Any]) -> list[b
 def connectionLostReason(error: BaseException | None) -> Failure:
     """Twisted's reason for a connection that ended with this error of Node's, or None."""
     if error is None:
-        return Failure(ConnectionDone())
+        return _DONE
     if not isinstance(error, NodeError):
         return Failure(error)
     lost = ConnectionLost(str(error))
@@ -98,7 +101,15 @@ class ProtocolAdapter:
     @ivar protocol: the protocol; assignable, as C{transport.protocol} is.
     """
 
-    __slots__ = ("_error", "_halfClosing", "_listening", "_protocol", "socket", "transport")
+    __slots__ = (
+        "_error",
+        "_halfClosing",
+        "_listening",
+        "_protocol",
+        "_started",
+        "socket",
+        "transport",
+    )
 
     def __init__(
         self, socket: Socket, protocol: IProtocol, transport: SocketTransport | None = None
@@ -109,6 +120,7 @@ class ProtocolAdapter:
         self.transport = cast("SocketTransport", transport)
         self.transport._owner = self
         self._error: BaseException | None = None
+        self._started = False
         self.protocol = protocol
 
     @property
@@ -121,6 +133,9 @@ class ProtocolAdapter:
         self._halfClosing = IHalfCloseableProtocol.providedBy(protocol)
         self._listening = IHandshakeListener.providedBy(protocol)
         self.socket.allowHalfOpen = self._halfClosing
+        if self._started:
+            self.socket._removeEach(("finish", self._finished), ("secure", self._secured))
+            self._listenAsWished()
 
     def start(self) -> None:
         """
@@ -129,6 +144,7 @@ class ProtocolAdapter:
         @raise Exception: what the protocol's C{makeConnection} or C{handshakeCompleted}
             raised; the connection is being destroyed then, and C{connectionLost} follows.
         """
+        self._started = True
         self._listen()
         try:
             self._protocol.makeConnection(self.transport)
@@ -161,19 +177,26 @@ class ProtocolAdapter:
         socket = self.socket
         socket.on("error", self._failed)
         socket.on("end", self._ended)
-        socket.on("finish", self._finished)
-        socket.on("secure", self._secured)
+        self._listenAsWished()
         socket.on("close", self._closed)
         socket.on("data", self._received)
 
+    def _listenAsWished(self) -> None:
+        """Listen to what not every protocol wants to know."""
+        if self._halfClosing:
+            self.socket.on("finish", self._finished)
+        if self._listening:
+            self.socket.on("secure", self._secured)
+
     def _unlisten(self) -> None:
-        socket = self.socket
-        socket.removeListener("error", self._failed)
-        socket.removeListener("end", self._ended)
-        socket.removeListener("finish", self._finished)
-        socket.removeListener("secure", self._secured)
-        socket.removeListener("close", self._closed)
-        socket.removeListener("data", self._received)
+        self.socket._removeEach(
+            ("error", self._failed),
+            ("end", self._ended),
+            ("finish", self._finished),
+            ("secure", self._secured),
+            ("close", self._closed),
+            ("data", self._received),
+        )
 
     def _received(self, data: bytes) -> None:
         # Looked up anew each time: protocols do replace their own dataReceived.
@@ -196,18 +219,17 @@ class ProtocolAdapter:
                 self._raised(error)
 
     def _finished(self) -> None:
-        if self._halfClosing and not self.transport.disconnecting:
+        if not self.transport.disconnecting:
             try:
                 self._protocol.writeConnectionLost()  # type: ignore[attr-defined]
             except Exception as error:
                 self._raised(error)
 
     def _secured(self) -> None:
-        if self._listening:
-            try:
-                self._protocol.handshakeCompleted()  # type: ignore[attr-defined]
-            except Exception as error:
-                self._raised(error)
+        try:
+            self._protocol.handshakeCompleted()  # type: ignore[attr-defined]
+        except Exception as error:
+            self._raised(error)
 
     def _failed(self, error: BaseException) -> None:
         if self._error is None:
