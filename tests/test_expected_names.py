@@ -377,6 +377,43 @@ async def test_a_key_that_both_have_is_enough_with_a_check_of_ones_own(
     assert asked == ([("localhost", {})] if version == "TLSv1.2" else [])
 
 
+@pytest.mark.parametrize("check", [None, lambda host, certificate: NodeError("no", "NO")])
+@pytest_twisted.ensureDeferred
+async def test_in_tls_1_3_the_key_alone_decides(
+    check: Any, sharers: Any, loopback: Loopback
+) -> None:
+    """As in Node 24: neither its own check nor another's is asked about nobody's certificate."""
+    own = {} if check is None else {"checkServerIdentity": check}
+    for key, good in ((KEY, True), (b"x" * 32, False)):
+        client = loopback.dial(
+            sharers["TLSv1.3"],
+            pskCallback=lambda hint, key=key: {"psk": key, "identity": "me"},
+            **own,
+            **sharing("TLSv1.3"),
+        )
+        assert (await verdictOf(client) is None) is good
+        assert client.authorized is good
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_key_that_was_not_used_decides_nothing(loopback: Loopback) -> None:
+    """The server takes its certificate instead, and that is looked at as always."""
+    server = await loopback.serve(minVersion="TLSv1.3")
+    asked: list[Any] = []
+
+    def check(host: str, certificate: Any) -> Exception:
+        asked.append(certificate["subjectaltname"])
+        return NodeError("no", "NO")
+
+    client = loopback.dial(
+        server,
+        pskCallback=lambda hint: {"psk": KEY, "identity": "me"},
+        checkServerIdentity=check,
+    )
+    assert await verdictOf(client) == "NO"
+    assert len(asked) == 1
+
+
 @pytest_twisted.ensureDeferred
 async def test_without_a_certificate_nobody_is_localhost(sharers: Any, loopback: Loopback) -> None:
     client = loopback.dial(
