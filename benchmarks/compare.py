@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,19 @@ def fit(workload: str, peers: list[str]) -> list[str]:
     ]
 
 
-def run(harness: Path, workloads: list[str], peers: list[str], reps: int, data: Path) -> Any:
+def run(
+    harness: Path,
+    workloads: list[str],
+    peers: list[str],
+    reps: int,
+    data: Path,
+    seldom: Collection[str] = (),
+) -> Any:
+    """
+    Every workload with every peer, again and again.
+
+    @param seldom: workloads for which two repetitions do.
+    """
     about = {
         "began": time.strftime("%Y-%m-%d %H:%M"),
         "python": platform.python_version(),
@@ -126,6 +139,8 @@ def run(harness: Path, workloads: list[str], peers: list[str], reps: int, data: 
     for rep in range(reps):
         record["load"].append(os.getloadavg()[0])
         for workload in workloads:
+            if rep > 1 and workload in seldom:
+                continue
             order = fit(workload, peers)
             got = measure(harness, workload, order if rep % 2 == 0 else order[::-1])
             record["figures"].setdefault(workload, []).append(got)

@@ -6,7 +6,8 @@ The whole of it, unattended: every measurement, and then the page.
 
 C{--parts} chooses among C{start}, C{figures}, C{proxies}, C{growth} and C{burst}.  What is measured
 is written as it comes, so a run that is interrupted leaves what it had; C{report.py} makes tables
-of that.  With five repetitions it takes something more than half an hour.
+of that.  With five repetitions it takes some half an hour where nothing else runs; workloads
+without a target have two.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import growth
 import proxies
 import report
 import start
+from targets import TARGETS
 
 PEERS = ("node24", "node-face", "twisted-face", "twisted")
-# These cost more time than they tell with each repetition.
+# Of growth and bursts, which cost more time than they tell with each repetition.
 SLOW = 2
 
 
@@ -41,11 +43,17 @@ def main() -> None:
     if given.harness is None:
         parser.error("say where the harness is: --harness, or BENCH_HARNESS")
     harness, reps, folder = Path(given.harness).resolve(), given.reps, given.page.with_suffix("")
+    workloads = [*compare.SERVED, *compare.CONNECTING]
     everywhere = os.sched_getaffinity(0)
     parts: dict[str, Callable[[Path], object]] = {
         "start": lambda data: start.run(reps, data),
         "figures": lambda data: compare.run(
-            harness, [*compare.SERVED, *compare.CONNECTING], given.peers.split(","), reps, data
+            harness,
+            workloads,
+            given.peers.split(","),
+            reps,
+            data,
+            seldom=[name for name in workloads if name not in TARGETS],
         ),
         "proxies": lambda data: proxies.run(
             harness, reps, data, list(proxies.WORKLOADS), proxies.here()

@@ -253,7 +253,6 @@ AXES: dict[str, tuple[Callable[[Bench, str], Points], tuple[str, ...]]] = {
 
 def run(harness: Path, reps: int, data: Path, axes: list[str]) -> Any:
     os.sched_setaffinity(0, {LOAD})
-    os.environ.update({"PYTHONDONTWRITEBYTECODE": ""})
     record = Record(data, reps=reps)
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         bench = Bench(harness, Path(folder))

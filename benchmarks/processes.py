@@ -37,9 +37,14 @@ def freePort() -> int:
         return int(bound.getsockname()[1])
 
 
+# What a machine may have that makes a start slower: certificates that all have to read; that what
+# was compiled is not kept.
+_LEFT_OUT = frozenset({"NODE_EXTRA_CA_CERTS", "PYTHONDONTWRITEBYTECODE"})
+
+
 def environment() -> dict[str, str]:
-    """This process's, without what is the machine's own: certificates that all have to read."""
-    return {name: value for name, value in os.environ.items() if name != "NODE_EXTRA_CA_CERTS"}
+    """This process's, without what is the machine's own."""
+    return {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
 
 
 def _tree(pid: int) -> Iterator[int]:

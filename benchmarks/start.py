@@ -67,10 +67,12 @@ os._exit(0)
 
 def measure(what: str, peer: str, pem: str) -> dict[str, Any]:
     program = PROGRAM.format(before=BEFORE[peer], ours=OURS[what, peer].format(pem=pem))
-    # What was compiled is kept, or it would be compiled each time.
-    kept = {n: v for n, v in environment().items() if n != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=kept, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -58,7 +58,9 @@ def absolute(runs: Runs, peer: str) -> str:
     found = [one[peer] for one in runs if peer in one]
     if not found:
         return "-"
-    return f"{statistics.median(f['cpu_value'] for f in found):.4g} {found[0]['unit']}"
+    middle = statistics.median(one["cpu_value"] for one in found)
+    shown = f"{middle:,.0f}" if middle >= 1000 else f"{middle:.3g}"
+    return f"{shown} {found[0]['unit']}"
 
 
 def peersOf(record: Record) -> list[str]:

@@ -63,7 +63,7 @@ def test_the_page_has_what_there_is_data_for(report: ModuleType, tmp_path: Path)
     (folder / "figures.json").write_text(json.dumps(figures()))
     written = report.report(page)
     text = page.read_text()
-    assert "| recv-64k | 1000 MB/s | 1.60 (1.60-1.60) | ≥ 1.5 met |" in text
+    assert "| recv-64k | 1,000 MB/s | 1.60 (1.60-1.60) | ≥ 1.5 met |" in text
     assert "2030-01-02, Python 3.11.7, x86_64, 2 CPUs, 2 repetitions" in text
     assert "<!-- growth: begin -->\nold\n" in text
     assert written == [page, folder / "ratios.svg"]
