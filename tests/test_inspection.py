@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -189,6 +190,8 @@ def test_where_functions_cannot_be_had_the_rest_is_told(
         (("32", "label"), "ERR_INVALID_ARG_TYPE"),
         ((True, "label"), "ERR_INVALID_ARG_TYPE"),
         ((32.5, "label"), "ERR_OUT_OF_RANGE"),
+        ((math.nan, "label"), "ERR_OUT_OF_RANGE"),
+        ((-math.inf, "label"), "ERR_OUT_OF_RANGE"),
         ((0, "label"), "ERR_OUT_OF_RANGE"),
         ((2**31, "label"), "ERR_OUT_OF_RANGE"),
         ((32, b"label"), "ERR_INVALID_ARG_TYPE"),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
+from txnodetls.javascript import isInteger, isNumber
 from txnodetls.openssl import keys, queries
 from txnodetls.openssl.failures import verifyErrorCode
 from txnodetls.pki.certificates import certificateChainObject, certificateObject
@@ -175,9 +176,9 @@ class Inspection:
         @raise NodeError: C{ERR_TLS_INVALID_STATE}: before the handshake is done.
         @raise NodeTypeError: the socket is destroyed; Node has no code for that.
         """
-        if isinstance(length, bool) or not isinstance(length, (int, float)):
+        if not isNumber(length):
             raise invalidArgType("length", "of type number", length)
-        if int(length) != length:
+        if not isInteger(length):
             raise outOfRange("length", "an integer", length)
         if not 1 <= length <= 0x7FFFFFFF:
             raise outOfRange("length", ">= 1 && <= 2147483647", length)

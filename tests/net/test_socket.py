@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -444,6 +445,13 @@ async def test_options_of_the_socket_wait_for_the_connection(service: Service) -
     assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 12
     early.destroy()
     assert early.ref() is early.unref() is early
+
+
+@pytest.mark.parametrize("delay", [math.nan, math.inf, -math.inf, -1, "12000", None, [], 1e300])
+def test_what_is_no_time_leaves_keep_alive_as_it_is(delay: Any) -> None:
+    socket = net.Socket().setKeepAlive(True, delay)
+    assert socket._tuning is not None
+    assert socket._tuning[2] == (32767 if delay == 1e300 else 0)
 
 
 @ensureDeferred

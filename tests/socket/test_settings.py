@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,8 @@ def test_fragments_of_other_sizes_are_refused(size: int, pki: Pki) -> None:
         (True, "ERR_INVALID_ARG_TYPE"),
         (None, "ERR_INVALID_ARG_TYPE"),
         (512.5, "ERR_OUT_OF_RANGE"),
+        (math.nan, "ERR_OUT_OF_RANGE"),
+        (math.inf, "ERR_OUT_OF_RANGE"),
         (2**31, "ERR_OUT_OF_RANGE"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -183,6 +184,21 @@ def test_readEmitsWhatItReturns(stream: Recorded) -> None:
     stream.take()
     assert stream.read() == b"x"
     assert stream.take() == [("data", b"x")]
+
+
+@pytest.mark.parametrize(
+    ("amount", "taken"),
+    [
+        (2.7, b"ab"),
+        ("3", b"abc"),
+        (" 2.7x", b"ab"),
+        *((each, b"abcdefgh") for each in (None, "x", True, [], {}, math.nan, math.inf)),
+        (-1, None),
+    ],
+)
+def test_readTakesWhatNodeMakesOfAnAmount(amount: Any, taken: Any, stream: Recorded) -> None:
+    stream.push(b"abcdefgh")
+    assert stream.read(amount) == taken
 
 
 def test_readTakesPiecesAcrossChunks(stream: Recorded) -> None:

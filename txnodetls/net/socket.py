@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any, Final, Self
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, socketError
+from txnodetls.javascript import isNumber
 from txnodetls.net.abort import onAbort
 from txnodetls.net.carried import CarriedStream, socketClosed
 from txnodetls.net.connecting import Connecting, Route, connectArguments
@@ -518,10 +519,12 @@ class Socket(CarriedStream):
         """
         Switch TCP keep-alive; before the connection, it is kept for then.
 
-        @param initialDelay: milliseconds of silence before the first probe; 0: as it is.
+        @param initialDelay: milliseconds of silence before the first probe; 0, and what is no
+            number: as it is.
         """
         noDelay, _, _ = self._tuning or (False, False, 0)
-        self._tuning = (noDelay, bool(enable), max(0, int(initialDelay // 1000)))
+        delay = keepAliveSeconds(initialDelay) if isNumber(initialDelay) else 0
+        self._tuning = (noDelay, bool(enable), delay)
         if self._carrier is not None:
             self._carrier.setKeepAlive(*self._tuning[1:])
         return self

@@ -11,6 +11,7 @@ from typing import Any
 from txnodetls.context import createSecureContext
 from txnodetls.errors import Blame, NodeError, invalidArgType, invalidArgValue, outOfRange
 from txnodetls.interfaces import ISecureContext
+from txnodetls.javascript import isInteger, isNumber
 from txnodetls.protocol.engine import SLICE, TLSEngine
 from txnodetls.questions import sessionsBoundTo
 from txnodetls.streams.duplex import Duplex
@@ -95,9 +96,9 @@ class Settings(Duplex):
 
         @return: whether it could be set.
         """
-        if isinstance(size, bool) or not isinstance(size, (int, float)):
+        if not isNumber(size):
             raise invalidArgType("size", "of type number", size)
-        if int(size) != size:
+        if not isInteger(size):
             raise outOfRange("size", "an integer", size)
         if not -(2**31) <= size < 2**31:
             raise outOfRange("size", ">= -2147483648 && <= 2147483647", size)

@@ -18,11 +18,14 @@ Source: https://nodejs.org/api/stream.html#readable-streams
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from txnodetls.errors import outOfRange
+from txnodetls.javascript import isNumber
 from txnodetls.streams.encodings import decoderFor
 from txnodetls.streams.intake import Intake
 from txnodetls.streams.pipe import Pipe
@@ -98,16 +101,19 @@ class ReadHalf(Intake):
 
     # For the application
 
-    def read(self, n: int | None = None) -> bytes | str | None:
+    def read(self, n: float | None = None) -> bytes | str | None:
         """
         Take from the buffer.
 
         What is taken is emitted as 'data', too.
 
-        @param n: how much; without it, all there is (or, while data flows, one chunk).
+        @param n: how much; without it, or where it is no number, all there is (or, while data
+            flows, one chunk).
         @return: exactly C{n}, or at the end what is left; None if there is less than that.
         @raise NodeRangeError: C{ERR_OUT_OF_RANGE}: C{n} is more than 1 GiB.
         """
+        if n is not None and type(n) is not int:
+            n = _amount(n)
         if n is not None and n > self._readMark:
             self._readMark = _raisedMark(n)
         if n != 0:
@@ -351,6 +357,18 @@ class ReadHalf(Intake):
 
     def _afterEnd(self) -> None:
         raise NotImplementedError
+
+
+# JavaScript's parseInt.
+_NUMBER: Final = re.compile(r"\s*[+-]?[0-9]+")
+
+
+def _amount(n: object) -> int | None:
+    """What Node takes from what is no whole number: the whole part, of a text too, or nothing."""
+    if isNumber(n):
+        return int(n) if math.isfinite(n) else None
+    found = _NUMBER.match(n) if isinstance(n, str) else None
+    return None if found is None else int(found[0])
 
 
 def _raisedMark(n: int) -> int:
