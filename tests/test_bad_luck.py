@@ -421,6 +421,85 @@ def test_the_peer_goes_before_its_session_is_kept(pki: Pki, version: str) -> Non
     assert pair.clock.getDelayedCalls() == []
 
 
+def test_its_session_is_never_kept(pki: Pki, version: str) -> None:
+    """
+    The handshake's time ends, and it is not the peer that is to blame.
+
+    In TLS 1.3 the connection is secure by then, and what it is given is another such time.
+    """
+    kept: list[Any] = []
+    pair, told = keeping(pki, version, lambda identity, data, callback: kept.append(callback))
+    errors: list[Any] = []
+    pair.server.on("error", errors.append)
+    pair.advance(119)
+    assert (told.failed, errors) == ([], [])
+    pair.advance(2)
+    (error,) = errors if version == "TLSv1.3" else [error for error, _ in told.failed]
+    assert (error.code, error.blame) == ("ERR_TLS_HANDSHAKE_TIMEOUT", Blame.LOCAL)
+    for callback in kept:
+        callback()
+    pair.pump()
+    assert (pair.server.destroyed, pair.client.destroyed) == (True, True)
+    assert pair.clock.getDelayedCalls() == []
+
+
+def test_a_session_is_kept_late(pki: Pki, version: str) -> None:
+    kept: list[Any] = []
+    pair, told = keeping(pki, version, lambda identity, data, callback: kept.append(callback))
+    pair.advance(100)
+    for callback in kept:
+        callback()
+    pair.advance(200)
+    assert told.secured == [pair.server]
+    assert not pair.client.destroyed
+    pair.client.end(b"still there")
+    pair.pump()
+    assert pair.server.bytesRead == len(b"still there")
+    assert pair.clock.getDelayedCalls() == []
+
+
+def test_what_a_listener_returns_by_the_way_keeps_no_session(pki: Pki, version: str) -> None:
+    """As in Node, a number is no answer: its callback is."""
+    kept: list[Any] = []
+
+    def listener(identity: bytes, data: bytes, callback: Any) -> int:
+        kept.append(callback)
+        return 7
+
+    pair, told = keeping(pki, version, listener)
+    pair.client.write(b"x")
+    pair.pump()
+    assert pair.server.bytesRead == 0
+    while kept:
+        kept.pop()(RuntimeError("not looked at, as in Node"))
+        pair.pump()
+    assert told.secured == [pair.server]
+    assert pair.server.bytesRead == 1
+
+
+@pytest.mark.parametrize("how", ["deferred", "coroutine"])
+def test_keeping_a_session_fails_later(how: str, pki: Pki, version: str) -> None:
+    later: Deferred[None] = Deferred()
+    errors: list[Any] = []
+
+    async def coroutine() -> None:
+        await later
+
+    def listener(identity: bytes, data: bytes, callback: Any) -> Any:
+        return later if how == "deferred" else coroutine()
+
+    pair = memoryPair(pki, {"maxVersion": version, "secureOptions": NO_TICKET}, {}, pump=False)
+    pair.listener.on("newSession", listener)
+    pair.listener.on("error", errors.append)
+    told = ServerTold(pair)
+    pair.pump()
+    later.errback(OOPS)
+    pair.pump()
+    assert OOPS in errors
+    pair.advance(0)
+    assert told.failed == []
+
+
 def test_a_session_is_kept_twice(pki: Pki, version: str) -> None:
     """As in Node, a second answer is no matter."""
 

@@ -53,7 +53,8 @@ class Deadlines(Generic[Kept]):
         return len(self._due)
 
     def begin(self, one: Kept) -> None:
-        """C{one} has to be done within the time."""
+        """C{one} has to be done within the time, from now."""
+        self._due.pop(one, None)  # the last to be begun is the last in order
         due = self._due[one] = self._reactor.seconds() + self.seconds
         if self._timer is None:
             self._wait(self.seconds, due)

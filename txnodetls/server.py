@@ -37,6 +37,7 @@ from txnodetls.options import CONTEXT, SERVER, readOptions
 from txnodetls.protocol import events
 from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import EngineSettings, TLSEngine, verifyMode
+from txnodetls.protocol.states import Sending
 from txnodetls.psk import serverPsk
 from txnodetls.questions import HelloQuestions, Policy, sessionsBoundTo
 from txnodetls.resumption import ServerSessions
@@ -151,6 +152,7 @@ class ServerHandler(Handler):
         socket.destroy()
 
     def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
+        self.server._keeping.done(socket)
         if not self.server._deadlines.done(socket):
             return
         if error is None:
@@ -165,10 +167,20 @@ class ServerHandler(Handler):
     def sessionMade(
         self, socket: TLSSocket, event: events.SessionMade, kept: Callable[[], None]
     ) -> None:
-        engine = socket._engine
+        engine, server = socket._engine, self.server
         assert engine is not None
         born = socket._sessionBorn
-        self.server._sessions.keep(event, engine.driver, _bindingOf(socket), kept, born)
+        if socket._secure and server.listenerCount("newSession"):
+            # TLS 1.3: the handshake's time is over, but nothing goes on before it is kept.
+            server._keeping.begin(socket)
+            kept = partial(self._kept, socket, kept)
+        server._sessions.keep(event, engine.driver, _bindingOf(socket), kept, born)
+
+    def _kept(self, socket: TLSSocket, kept: Callable[[], None]) -> None:
+        kept()
+        engine = socket._engine
+        if engine is not None and engine.sending is not Sending.WITHHELD:
+            self.server._keeping.done(socket)
 
     def _fetchSession(
         self, socket: TLSSocket, hello: ClientHello, found: Callable[[bytes | None], None]
@@ -191,7 +203,7 @@ def _timedOut(socket: TLSSocket) -> None:
     """The time of a handshake is over."""
     engine = socket._engine
     # The peer is not late while the application has not answered.
-    asking = engine is not None and engine.asking
+    asking = engine is not None and (engine.asking or engine.sending is Sending.WITHHELD)
     error = handshakeTimedOut(Blame.LOCAL if asking else Blame.PEER)
     socket._ticks.turn(socket.destroy, error)
 
@@ -239,6 +251,9 @@ class Server(NetServer):
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
         self._deadlines: Deadlines[TLSSocket] = Deadlines(
+            self._reactor, self._handshakeTimeout / 1000, _timedOut, self._mayListen
+        )
+        self._keeping: Deadlines[TLSSocket] = Deadlines(
             self._reactor, self._handshakeTimeout / 1000, _timedOut, self._mayListen
         )
         self._sessions = ServerSessions(
@@ -428,6 +443,7 @@ class Server(NetServer):
     def close(self, callback: Callable[..., Any] | None = None) -> Self:
         super().close(callback)
         self._deadlines.settle()
+        self._keeping.settle()
         return self
 
     def _mayListen(self) -> bool:
