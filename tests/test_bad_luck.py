@@ -17,6 +17,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 import txnodetls as tls
+from tests.stapling import Authority, derOf
 from tests.support import Pki
 from tests.tlspairs import ServerTold, memoryPair, wireOf
 from txnodetls.errors import Blame, Phase
@@ -369,6 +370,40 @@ def test_each_connection_gets_its_own_answer(pki: Pki, version: str) -> None:
     for name, pair in zip(names, pairs, strict=True):
         pair.pump()
         assert pair.client.getPeerCertificate()["subjectaltname"] == f"DNS:{name}"
+
+
+def test_each_connection_gets_its_own_protocol(pki: Pki, version: str) -> None:
+    asked = Question("ALPNCallback", None, None, None)
+    offers = [["x", "a", "b", "c"], ["x", "b", "c", "a"], ["x", "c", "a", "b"]]
+    pairs = []
+    for offer in offers:
+        server = {"ALPNCallback": asked, "maxVersion": version}
+        pair = memoryPair(pki, server, {"ALPNProtocols": offer}, pump=False)
+        pair.pump()
+        pairs.append(pair)
+    for index in (2, 0, 1):
+        asked.answers[index](None, offers[index][1])
+    for offer, pair in zip(offers, pairs, strict=True):
+        pair.pump()
+        assert pair.client.alpnProtocol == pair.server.alpnProtocol == offer[1]
+
+
+def test_each_connection_gets_its_own_staple(pki: Pki, version: str) -> None:
+    asked = Question("OCSPRequest", None, None, None)
+    leaf = derOf(pki.server.cert)
+    staples = [Authority(pki).response(leaf, since=since) for since in (-1, -2, -3)]
+    shown: dict[int, bytes | None] = {}
+    pairs = []
+    for index in range(3):
+        pair = asked.pair(pki, version)
+        pair.client.on("OCSPResponse", lambda staple, index=index: shown.update({index: staple}))
+        pair.pump()
+        pairs.append(pair)
+    for index in (2, 0, 1):
+        asked.answers[index](None, staples[index])
+    for pair in pairs:
+        pair.pump()
+    assert [shown[index] for index in range(3)] == staples
 
 
 def test_the_later_question_is_not_asked_when_the_first_has_failed(pki: Pki, version: str) -> None:
