@@ -470,17 +470,22 @@ def deaf(client: Any) -> None:
     client._carrier.pause()
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_client_that_does_not_answer_is_given_the_time_of_a_handshake(
-    loopback: Loopback, pki: Pki
+@pytest.mark.parametrize("insists", [True, False])
+def test_a_client_that_does_not_answer_is_given_the_time_of_a_handshake(
+    insists: bool, pki: Pki
 ) -> None:
-    client, accepted = await connection(loopback, client=holder(pki.client), handshakeTimeout=60)
-    there = Received(accepted)
-    deaf(client)
-    error = await asked(accepted, rejectUnauthorized=False)
-    await there
-    assert error.code == "ERR_TLS_HANDSHAKE_TIMEOUT"
-    assert there.errors == [error.code]
+    pair = memoryPair(pki, {"ca": pki.ca, "handshakeTimeout": 5000}, holder(pki.client))
+    server, told = Told(pair.server), []
+    pair.server.requestPostHandshakeAuth({"rejectUnauthorized": insists}, told.append)
+    # Nothing is delivered to the client.
+    pair.clock.advance(4.9)
+    assert (server.errors, told) == ([], [])
+    pair.clock.advance(0.2)
+    assert server.codes == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
+    assert told == server.errors
+    pair.pump()
+    assert pair.client.destroyed
+    assert pair.clock.getDelayedCalls() == []
 
 
 @pytest_twisted.ensureDeferred

@@ -14,7 +14,7 @@ import txnodetls as tls
 from tests.loopback import Loopback, Received, until
 from tests.protocol.engines import Pair
 from tests.support import Pki, happened, requireTool
-from tests.tlspairs import identity, memoryPair
+from tests.tlspairs import Told, identity, memoryPair
 from txnodetls import constants
 from txnodetls.errors import NodeError, NodeTypeError
 from txnodetls.openssl import queries
@@ -423,32 +423,31 @@ async def test_disabled_it_is_an_error_of_the_server_and_goes_on(pki: Pki) -> No
         assert not accepted.destroyed
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_client_that_does_not_answer_is_given_the_time_of_a_handshake(pki: Pki) -> None:
-    async with Loopback(pki) as loopback:
-        server = await loopback.serve(**OLD, handshakeTimeout=50)
-        client, accepted = await secured(loopback, server)
-        received, told = Received(accepted), []
-        # A reader that is full does not see the request.
-        client.pause()
-        client._carrier.pause()
-        accepted.renegotiate({}, told.append)
-        await received
-        assert received.errors == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
-        assert told == []
+def test_a_client_that_does_not_answer_is_given_the_time_of_a_handshake(pki: Pki) -> None:
+    pair = memoryPair(pki, {**OLD, "handshakeTimeout": 5000})
+    server, told = Told(pair.server), []
+    pair.server.renegotiate({}, told.append)
+    # Nothing is delivered to the client.
+    pair.clock.advance(4.9)
+    assert server.errors == []
+    pair.clock.advance(0.2)
+    assert server.codes == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
+    pair.pump()
+    assert told == []
 
 
-@pytest_twisted.ensureDeferred
-async def test_so_is_one_that_begins_and_does_not_go_on(pki: Pki) -> None:
-    async with Loopback(pki) as loopback:
-        server = await loopback.serve(**OLD, handshakeTimeout=50)
-        client, accepted = await secured(loopback, server)
-        received = Received(accepted)
-        client.renegotiate({})
-        client.pause()
-        client._carrier.pause()
-        await received
-        assert received.errors == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
+def test_so_is_one_that_begins_and_does_not_go_on(pki: Pki) -> None:
+    pair = memoryPair(pki, {**OLD, "handshakeTimeout": 5000})
+    server = Told(pair.server)
+    pair.server.resume()
+    pair.client.renegotiate({})
+    engine: Any = pair.server._engine
+    while engine.sending is not Sending.RENEGOTIATING:
+        assert pair.step()
+    pair.clock.advance(4.9)
+    assert server.errors == []
+    pair.clock.advance(0.2)
+    assert server.codes == ["ERR_TLS_HANDSHAKE_TIMEOUT"]
 
 
 @pytest_twisted.ensureDeferred
