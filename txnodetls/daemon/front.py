@@ -36,7 +36,12 @@ class Host(Protocol):
 
 
 class _FrontHandler(ServerHandler):
-    """Notes which name was asked for, also where it comes to nothing."""
+    """Joins sockets and records; notes which name was asked for, also where it comes to nothing."""
+
+    def newSocket(self, below: Any) -> TLSSocket:
+        socket = super().newSocket(below)
+        cast(FrontServer, self.server).joined(socket)
+        return socket
 
     def helloReceived(self, socket: TLSSocket, event: events.ClientHelloReceived) -> None:
         server = cast(FrontServer, self.server)
@@ -91,19 +96,19 @@ class FrontServer(Server):
             carrier.abort()
             raise
 
-    def _newSocket(self, below: Any) -> TLSSocket:
-        socket = super()._newSocket(below)
+    def joined(self, socket: TLSSocket) -> None:
+        """This is the socket of the connection that is entering."""
         record = self._entering
-        if record is not None:
-            self._records[socket] = record
-            record.socket = socket
+        if record is None:
+            return
+        self._records[socket] = record
+        record.socket = socket
 
-            def closed(hadError: bool) -> None:
-                self._records.pop(socket, None)
-                self._host.ended(record)
+        def closed(hadError: bool) -> None:
+            self._records.pop(socket, None)
+            self._host.ended(record)
 
-            socket.once("close", closed)
-        return socket
+        socket.once("close", closed)
 
     def _handshakeDone(self, socket: TLSSocket) -> None:
         record = self._records.get(socket)
