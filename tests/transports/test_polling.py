@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
@@ -348,6 +349,19 @@ def test_the_first_few_stay_with_the_reactor(connections: list[Connection]) -> N
     readers = reactor.getReaders()  # type: ignore[attr-defined]
     assert sum(each.carrier in readers for each in connections) == FEW
     assert pollerFor(reactor) in readers
+
+
+def test_who_is_forgotten_without_a_close_is_counted_out() -> None:
+    poller = pollerFor(reactor)
+    near, peer = tcpPair()
+    before = poller.open
+    carrier = SocketCarrier(near, reactor)
+    assert poller.open == before + 1
+    del carrier
+    gc.collect()
+    assert poller.open == before
+    near.close()
+    peer.close()
 
 
 @ensureDeferred

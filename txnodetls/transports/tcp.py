@@ -206,9 +206,9 @@ class SocketCarrier(Carrier):
             poller = pollerFor(reactor)
         self._poller = poller
         super().__init__(poller.ticks)
+        self._watcher = poller.place(reactor)
         sock.setblocking(False)
         self._socket = sock
-        self._watcher = poller.place(reactor)
         self._peer = peer
         # What the kernel did not take; most connections never have any.
         self._queue: deque[bytes | memoryview] | None = None
@@ -216,6 +216,11 @@ class SocketCarrier(Carrier):
         self._sending = _Sending.OPEN
         self._receiving = _Receiving.PAUSED
         self._watched = False
+
+    def __del__(self) -> None:
+        # Paused, and forgotten by whoever had it: nobody closes it, nor watches it.
+        if not self.closed:
+            self._poller.leave()
 
     # what the reactor asks and tells
 
