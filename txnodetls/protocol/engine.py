@@ -64,7 +64,7 @@ _WANT_READ: Final = calls.WANT_READ
 
 # How much plaintext is encrypted per call: bounds the output BIO, which never
 # shrinks, and is large enough that the call itself costs nothing.
-SLICE: Final = 131072
+SLICE: Final = 65536
 # What may be held back until a ClientHello is complete and answered.
 MAX_HELD: Final = 131072
 

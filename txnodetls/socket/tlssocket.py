@@ -69,7 +69,7 @@ Callback = Callable[[BaseException | None], object]
 _LATER: Final = (Sending.OPEN, Sending.RENEGOTIATING, Sending.WITHHELD)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
-_TURN_SHARE: Final = 1024 * 1024
+_TURN_SHARE: Final = 4 * 1024 * 1024
 
 #: How many bytes may wait for the handshake.  C{write()} has long returned
 #: False by then; a socket that is written more to is destroyed: C{ENOBUFS}.
@@ -525,7 +525,10 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         engine = self._engine
         if engine is None or not self._secure:
             # The stream hands over one chunk at a time, so this is the only one.
-            self._waiting = (bytes(chunk), callback)
+            if len(chunk) > MAX_EARLY_WRITES:
+                self.destroy(tooEarly())
+            else:
+                self._waiting = (bytes(chunk), callback)
             return False
         if self._idle is not None:
             self._idle.touch()
@@ -534,9 +537,10 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
             sent = self._encryptSlices(engine, chunk)
         else:
             sent = length if not length or engine.send(chunk) else 0
-        OUTBOX.note(self, sent)
+            OUTBOX.note(self, sent)
         self._sent += sent
         if sent < length:
+            OUTBOX.note(self)  # maybe there is an alert
             if engine.sending in _LATER:
                 self._waiting = (bytes(memoryview(chunk)[sent:]), callback)
             else:
@@ -554,13 +558,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
     def _accept(self, data: Any, cb: Callback | None) -> bool:
         if self._secure or self._writeLength + len(data) <= MAX_EARLY_WRITES:
             return super()._accept(data, cb)
-        error = NodeError(
-            f"more than {MAX_EARLY_WRITES} bytes were written before the handshake was done",
-            "ENOBUFS",
-            blame=Blame.LOCAL,
-            phase=Phase.HANDSHAKING,
-            syscall="write",
-        )
+        error = tooEarly()
         if cb is not None:
             self._ticks.nextTick(self._call, cb, error)
         self.destroy(error)
@@ -671,6 +669,17 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 def brokenPipe() -> NodeError:
     """The error of a write that the connection cannot take any more."""
     return NodeError("write EPIPE", "EPIPE", blame=Blame.PEER, phase=Phase.OPEN, syscall="write")
+
+
+def tooEarly() -> NodeError:
+    """The error of who writes and writes before the handshake is done."""
+    return NodeError(
+        f"more than {MAX_EARLY_WRITES} bytes were written before the handshake was done",
+        "ENOBUFS",
+        blame=Blame.LOCAL,
+        phase=Phase.HANDSHAKING,
+        syscall="write",
+    )
 
 
 def _reactorOf(below: Any) -> Any:

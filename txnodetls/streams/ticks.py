@@ -154,7 +154,10 @@ class TickQueue:
         while ticks:
             function, args = take()
             try:
-                function(*args)
+                if args:
+                    function(*args)
+                else:
+                    function()
             except Exception:
                 _log.failure("A tick failed: {function!r}", function=function)
 

@@ -155,27 +155,26 @@ class WriteHalf(ReadHalf):
             or self._writeCorked
         ):
             return self._writeChecked(chunk, encoding, cb) is True
-        size = len(chunk)
-        if size >= self._writeMark:
-            return self._accept(chunk, None)
-        # The straight way, as far as it goes; _hand and _onWritten are what it stands for.
-        self._writeLength = self._writeHanded = size
+        # The straight way, as far as it goes: _accept, _hand and _onWritten are what it stands for.
+        self._writeLength = self._writeHanded = size = len(chunk)
+        more = size < self._writeMark or not size
+        if not more:
+            self._writeDrainOwed = True
         self._writeActivity = HANDING
         try:
             done = self._write(chunk, self._onWritten)
         except Exception as error:
             self._sinkRaised(error)
-            return self._life is ALIVE
-        if (
-            done
-            and self._writeActivity is HANDING
-            and not (self._writeQueue or self._writeState or self._writeDrainOwed)
-        ):
+            return more and self._life is ALIVE
+        if done and self._writeActivity is HANDING and not (self._writeQueue or self._writeState):
             self._writeActivity = IDLE
             self._writeLength = self._writeHanded = 0
+            if self._writeDrainOwed and not self._writeTickOwed:
+                self._writeTickOwed = True
+                self._ticks.nextTick(self._afterWrite)
         else:
             self._handed(done)
-        return self._life is ALIVE
+        return more and self._life is ALIVE
 
     def end(
         self,
@@ -377,7 +376,7 @@ class WriteHalf(ReadHalf):
         elif self._writeState is ENDING:
             self._finishMaybe()
 
-    def _afterWrite(self, callbacks: Iterable[Callback] | None) -> None:
+    def _afterWrite(self, callbacks: Iterable[Callback] | None = None) -> None:
         self._writeTickOwed = False
         if (
             self._writeDrainOwed
@@ -387,7 +386,8 @@ class WriteHalf(ReadHalf):
         ):
             self._writeDrainOwed = False
             self._fire("drain")
-        self._callAll(callbacks, None)
+        if callbacks is not None:
+            self._callAll(callbacks, None)
         if self._life >= DESTROYED:
             self._settleWaiting()
         if self._writeState is ENDING:
