@@ -38,6 +38,13 @@ def test_a_pfx_has_none(pfx: bytes) -> None:
         (b"0\x00", "field missing"),
         (b"0\x01\x00", "header too long"),
         (b"0\x02\x05\x00", "wrong tag"),
+        (b"0\x84\x80\x00\x00\x00", "too long"),
+        (b"0\x02\x22\x00", "type not primitive"),
+        (b"0\x02\x02\x00", "illegal zero content"),
+        (b"0\x04\x02\x02\x00\x01", "illegal padding"),
+        (b"0\x04\x00\x00\x00\x00", "unexpected eoc"),
+        (b"0\x05\x02\x01\x03\x10\x00", "sequence not constructed"),
+        (b"0\x08\x02\x01\x030\x03\x06\x01\x80", "invalid object encoding"),
         (b"0\x03\x02\x01\x03", "field missing"),
     ],
 )
@@ -54,6 +61,10 @@ def test_it_is_what_node_says(pfx: bytes, pki: Pki) -> None:
         damaged.append(bytes(data))
     der = x509.load_pem_x509_certificate(pki.server.cert).public_bytes(serialization.Encoding.DER)
     damaged += [der, pki.server.cert, pki.server.key]
+    # What is behind the contents: the digest, and how it is made.
+    tail = len(pfx) - 60
+    for at in range(tail - 20, len(pfx)):
+        damaged += [pfx[:at] + b"\x01" + pfx[at + 1 :], pfx[:at] + pfx[at + 2 :], pfx[:at]]
     script = """
         const say = (pfx) => {
           try { require('tls').createSecureContext({ pfx, passphrase: 'sesame' }); return null; }
@@ -66,4 +77,5 @@ def test_it_is_what_node_says(pfx: bytes, pki: Pki) -> None:
         [nodeBinary(), "-e", script], stdin=json.dumps([d.hex() for d in damaged]).encode()
     )
     assert run.returncode == 0, run.stderr
-    assert [fault(data) for data in damaged] == json.loads(run.stdout)
+    said = [None if each == "mac verify failure" else each for each in json.loads(run.stdout)]
+    assert [fault(data) for data in damaged] == said

@@ -274,7 +274,7 @@ def _bundle(value: object, passphrase: object) -> Bundle:
         )
     reason = pfxshape.fault(data)
     if reason is not None:
-        raise _pfxError(reason)
+        raise _pfxError(reason, _UNSUPPORTED if reason == pfxshape.UNSUPPORTED else None)
     secret = None if passphrase is None else toBytes(passphrase, "options.passphrase")
     try:
         contents = pkcs12.load_pkcs12(data, secret)
@@ -294,6 +294,7 @@ def _bundle(value: object, passphrase: object) -> Bundle:
 
 
 _FAILED: Final = "ERR_CRYPTO_OPERATION_FAILED"
+_UNSUPPORTED: Final = "ERR_CRYPTO_UNSUPPORTED_OPERATION"
 
 
 def operationFailed(message: str) -> NodeError:
@@ -306,5 +307,5 @@ def operationFailed(message: str) -> NodeError:
     )
 
 
-def _pfxError(message: str) -> NodeError:
-    return NodeError(message, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
+def _pfxError(message: str, code: str | None = None) -> NodeError:
+    return NodeError(message, code, blame=Blame.CONFIGURATION, phase=Phase.CONFIGURING)
