@@ -177,7 +177,7 @@ class ClientHandler(Handler):
             self._cached.issued(socket, self._expectedName(), event)
 
     def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
-        if self._cached is not None and not socket._secure:
+        if self._cached is not None:
             self._cached.failed()
 
     def _tooSmall(self, socket: TLSSocket) -> NodeError | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor, threads
+from twisted.internet import reactor, task, threads
 from twisted.internet.testing import MemoryReactorClock
 
 from tests.support import eventually, runPython
@@ -152,10 +152,38 @@ async def test_after_the_peers_end_one_can_still_write(wire: Wire) -> None:
     wire.carrier.resume()
     wire.peer.shutdown(socket.SHUT_WR)
     await wire.owner.happens("end")
+    await task.deferLater(reactor, 0, int)  # type: ignore[arg-type]
     wire.carrier.write(b"answer")
     wire.carrier.end()
     assert readAll(wire.peer) == b"answer"
     assert wire.owner.events == ["end"]
+    assert not wire.carrier.closed
+
+
+@ensureDeferred
+async def test_an_end_and_a_close_in_one_turn_are_one_end(wire: Wire) -> None:
+    wire.carrier.resume()
+
+    def leave(data: bytes) -> None:
+        wire.carrier.write(b"answer")
+        wire.carrier.end()
+        wire.carrier.write(b"dropped")
+        wire.carrier.abort()
+
+    wire.owner.onData = leave
+    wire.peer.sendall(b"question")
+    await wire.owner.happens("closed")
+    assert readAll(wire.peer) == b"answer"
+
+
+@ensureDeferred
+async def test_an_end_in_a_turn_is_told_when_the_turn_is_over(wire: Wire) -> None:
+    wire.carrier.resume()
+    wire.owner.onData = lambda data: wire.carrier.end()
+    wire.peer.sendall(b"question")
+    await wire.owner.happens("data")
+    await task.deferLater(reactor, 0, int)  # type: ignore[arg-type]
+    assert readAll(wire.peer) == b""
     assert not wire.carrier.closed
 
 

@@ -16,8 +16,9 @@ Sources: the OpenSSL manual pages of the functions named C{SSL_CTX_set_*}.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, ref
 
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
@@ -98,7 +99,8 @@ class Hooked(Protocol):
         """Answering one of the above raised."""
 
 
-_connections: WeakValueDictionary[int, Any] = WeakValueDictionary()
+# Weakly, but not as a WeakValueDictionary: that is several functions per connection.
+_connections: dict[int, ref[Any]] = {}
 _enabled: WeakKeyDictionary[SSL.Context, set[str]] = WeakKeyDictionary()
 
 
@@ -106,7 +108,13 @@ def register(driver: Driver, connection: Hooked) -> None:
     """Let the trampolines find a connection."""
     if driver.key is None:
         driver.key = sslKey(driver.ssl)
-    _connections[driver.key] = connection
+    _connections[driver.key] = ref(connection, partial(_gone, driver.key))
+
+
+def _gone(key: int, reference: ref[Any]) -> None:
+    # By now the number may be another connection's.
+    if _connections.get(key) is reference:
+        del _connections[key]
 
 
 def unregister(driver: Driver) -> None:
@@ -164,7 +172,8 @@ def ask(ssl: Any, otherwise: Any, method: str, *arguments: Any) -> Any:
 
     @param otherwise: the answer if there is no such connection, or if it raises.
     """
-    connection = _connections.get(sslKey(ssl))
+    reference = _connections.get(sslKey(ssl))
+    connection = None if reference is None else reference()
     if connection is None:
         return otherwise
     try:

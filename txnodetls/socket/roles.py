@@ -95,7 +95,7 @@ class Handler(ABC):
         socket._fire("keylog", line)
 
     def closed(self, socket: TLSSocket, error: BaseException | None) -> None:
-        """The socket is destroyed, with an error or without."""
+        """The socket is destroyed before it was secure, with an error or without."""
 
     def answersFor(self, socket: TLSSocket) -> bool:
         """Whether the socket's errors are told elsewhere, and need no listener of its own."""

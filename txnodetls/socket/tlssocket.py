@@ -94,6 +94,38 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         that 'end' does not mean that all has come.  An addition to Node, which does not tell.
     """
 
+    __slots__ = (
+        "_asked",
+        "_context",
+        "_engine",
+        "_handler",
+        "_isServer",
+        "_keyCert",
+        "_parent",
+        "_pumping",
+        "_reading",
+        "_received",
+        "_renegotiations",
+        "_secure",
+        "_sent",
+        "_servernameToSend",
+        "_sessionBorn",
+        "_sessionToOffer",
+        "_slice",
+        "_trace",
+        "_transport",
+        "_verification",
+        "_waiting",
+        "_waitingFinal",
+        "alpnProtocol",
+        "authorizationError",
+        "authorized",
+        "npnProtocol",
+        "secureConnecting",
+        "servername",
+        "truncated",
+    )
+
     # What makes the Twisted transport of a socket; set by the face of the
     # package, because what makes it stands on a higher floor.
     transportFactory: ClassVar[Callable[[TLSSocket], ITransport] | None] = None
@@ -627,7 +659,8 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         self._waiting = self._waitingFinal = None
         self._endRenegotiations()
         self._giveUpAsking(error)
-        self._ticks.nextTick(self._handler.closed, self, error)
+        if not self._secure:
+            self._ticks.nextTick(self._handler.closed, self, error)
         # As in Node the close of the connection below is told in a later turn,
         # behind whatever this one still has to tell.
         later = self._carrier is not None

@@ -13,7 +13,7 @@ They stand on nothing of Twisted's but the reactor's public face for descriptors
 
 Each connection has two halves, and each half one state:
 
-    sending:    OPEN -> ENDING (FIN owed) -> ENDED
+    sending:    OPEN -> ENDING (FIN owed: behind the queue, at the end of the turn) -> ENDED
                 OPEN -> LEAVING (close owed)
                 OPEN -> BROKEN (a write failed, the owner is about to be told)
     receiving:  PAUSED <-> FLOWING -> ENDED
@@ -351,8 +351,12 @@ class SocketCarrier(Carrier):
         """FIN, after what is queued."""
         if self._sending is not _Sending.OPEN or self.closed:
             return
+        self._sending = _Sending.ENDING
         if self._queue:
-            self._sending = _Sending.ENDING
+            return
+        if self.ticks.active:
+            # Who ends in a turn mostly closes in it, and a close is a FIN too.
+            self.ticks.atEnd(self._endNow)
         else:
             self._shutdown()
 
@@ -535,6 +539,10 @@ class SocketCarrier(Carrier):
             return self._socket.recv_into(_INPUT)
         except OSError:
             return 0  # what broke the write is told, not that reading fails too
+
+    def _endNow(self) -> None:
+        if self._sending is _Sending.ENDING and not self.closed:
+            self._shutdown()
 
     def _shutdown(self) -> None:
         self._sending = _Sending.ENDED
