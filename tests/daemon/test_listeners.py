@@ -7,6 +7,7 @@ import http.client
 import signal
 import socket
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,8 @@ def test_a_backend_that_does_not_answer_is_given_up(
             each.close()
 
 
-def issueTo(directory: Path, pki: Pki, source: str, *names: str) -> None:
-    pair = pki.issue(*names)
+def issueTo(directory: Path, pki: Pki, source: str, *names: str, **options: Any) -> None:
+    pair = pki.issue(*names, **options)
     (directory / f"{source}.pem").write_bytes(pair.cert + pair.key)
 
 
@@ -192,11 +193,13 @@ def test_names_get_their_certificates_also_new_ones(
 ) -> None:
     certs = directory / "certs"
     certs.mkdir()
-    issueTo(certs, pki, "a", "a.example")
+    soon = datetime.now(UTC) + timedelta(days=5.5)
+    issueTo(certs, pki, "a", "a.example", not_after=soon)
     with Twistd(
         "nodetls", "--port=0", "--certDir=certs", "--strictSNI=yes", "--watch=0.05", cwd=directory
     ) as daemon:
         (port,) = daemon.ports()
+        daemon.waitFor("nodetls: the certificate 'a' expires in 5 days, on ")
         with dial(port, trusting, "a.example") as client:
             assert exchange(client) == b"a question"
         for name in ("b.example", None):
