@@ -99,8 +99,9 @@ def test_the_reserve_takes_over_at_once_and_another_one_is_started(
     die(hands.made[0])
     # In the same turn: the clock stands still.
     assert hands.made[2].transport.heard == ["prepare", "go"]
-    assert hands.states()[3:] == ["starting"]
-    assert clock.getDelayedCalls() == clock.getDelayedCalls()[:1]  # asking for metrics
+    assert hands.states() == ["dead", "serving", "idle"]
+    says(hands.made[2], "serving")
+    assert hands.states() == ["dead", "serving", "serving", "starting"]
     hands.come()
     assert hands.states() == ["dead", "serving", "serving", "idle"]
     supervisor.drain(0)
@@ -124,7 +125,8 @@ def test_those_that_die_again_and_again_are_replaced_more_and_more_slowly(
     hands.come()
     assert supervisor.serves
     die(hands.made[0])
-    assert hands.states()[-1] == "starting"
+    hands.come()
+    assert hands.states()[-2:] == ["serving", "idle"]
     supervisor.drain(0)
 
 
@@ -161,16 +163,17 @@ def test_a_reload_that_cannot_start_its_workers_changes_nothing(
 def test_a_reload_reaches_also_those_that_are_only_about_to_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, hands, supervisor, config = supervised(monkeypatch, 2)
-    die(hands.made[0])
-    starting = hands.made[3]
-    about = hands.made[2]
-    assert about.state is State.IDLE
+    clock, hands, supervisor, config = supervised(monkeypatch, 2)
+    clock.advance(10)
+    for each in hands.made[:2]:
+        die(each)
+    about, starting = hands.made[2:]
+    assert (about.state, starting.state) == (State.IDLE, State.STARTING)
     supervisor.apply(config, supervisor.ports)
     assert about.transport.heard == ["prepare", "go", "serve"]
     assert starting.transport.heard == []
     hands.come()
-    assert starting.transport.heard == ["prepare"]
+    assert starting.transport.heard == ["serve"]
     supervisor.drain(0)
 
 

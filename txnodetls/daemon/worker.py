@@ -62,7 +62,10 @@ class Worker:
 
     def _on_prepare(self, message: dict[str, Any]) -> None:
         from txnodetls.daemon.config import readConfig
+        from txnodetls.openssl.sessions import ticketKeysAvailable
 
+        # Functions that are looked up once: now, and not when clients wait for this worker.
+        ticketKeysAvailable()
         try:
             config = readConfig(message["switches"], filesFrom(message["files"]))
         except Exception as error:

@@ -173,6 +173,8 @@ class Workers:
     def serving(self, process: Process) -> None:
         """One serves."""
         log.info("worker {number} serves, pid {pid}", number=process.number, pid=process.pid)
+        if self._drained is None and self._later is None:
+            self._fill()
 
     def leaving(self, process: Process) -> None:
         """One ends without having been told to, when its last connection does."""
@@ -219,7 +221,8 @@ class Workers:
         try:
             for _ in range(self._count - len(alive)):
                 self._start()
-            if self._spare is None:
+            # Not before the one that was in reserve serves: they would take time from each other.
+            if self._spare is None and not any(p.state is State.IDLE for p in self._processes):
                 self._spare = self._spawn(self.ports)
         except WorkerFailure as error:
             log.error("{error}", error=error)
