@@ -93,7 +93,7 @@ def supervised(
 def test_the_reserve_takes_over_at_once_and_another_one_is_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, hands, supervisor, _ = supervised(monkeypatch, 2)
+    _, hands, supervisor, _ = supervised(monkeypatch, 2)
     assert hands.states() == ["serving", "serving", "idle"]
     assert hands.made[2].transport.heard == ["prepare"]
     die(hands.made[0])
