@@ -93,6 +93,8 @@ def excuse(option: str, text: bytes, node: Any, mine: Any) -> str | None:
         return "Node reads no further than the first list"
     if option == "cert" and node == "ERR_SSL_CA_MD_TOO_WEAK":
         return "OpenSSL 4 takes a signature of an unknown algorithm"
+    if option == "dhparam" and node == NONE:
+        return "OpenSSL 4 reads no negative generator, and what cannot be read is passed over"
     if option == "ca" and mine["found"] and mine["found"] not in GOOD_AUTHORITIES:
         return "the certificate is another one, and OpenSSL finds no issuer in it"
     return None
