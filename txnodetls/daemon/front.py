@@ -70,8 +70,6 @@ class FrontServer(Server):
         self._entering: Record | None = None
         self.on("secureConnection", self._handshakeDone)
         self.on("tlsClientError", self._handshakeFailed)
-        # Its port is somebody else's, so it is never told that it listens.
-        self._sessions.lookAfterKeys()
 
     def enter(self, carrier: Any, record: Record, early: bytes = b"") -> None:
         """
