@@ -90,6 +90,7 @@ class _Reader:
         self.found: dict[str, bytes] = {}
 
     def head(self, at: int, limit: int) -> _Head:
+        """The head of the element at C{at}, which has to end at C{limit} or before."""
         data = self.data
         if at >= limit:
             raise der.malformed("too small")
@@ -123,6 +124,7 @@ class _Reader:
         return _Head(first & ~_CONSTRUCTED, constructed, at, stop)
 
     def contents(self, head: _Head) -> bytes:
+        """What is in an element."""
         return self.data[head.start : head.stop]
 
 
@@ -131,6 +133,7 @@ _Part = Callable[[_Reader, int, int, bool], "int | None"]
 
 
 def _typed(reader: _Reader, at: int, limit: int, tag: int, optional: bool) -> _Head | None:
+    """The head of an element of this type; None if an optional one is of another."""
     head = reader.head(at, limit)
     if head.tag != tag & ~_CONSTRUCTED:
         if optional:
@@ -158,6 +161,7 @@ def _primitive(tag: int, name: str) -> _Part:
 
 
 def _any(reader: _Reader, at: int, limit: int, _optional: bool) -> int | None:
+    """Whatever it may be."""
     head = reader.head(at, limit)
     if head.stop is None:
         raise _Indefinite
@@ -198,17 +202,17 @@ def _sequence(*parts: _Part, needed: int) -> _Part:
         if not head.constructed:
             raise der.malformed("sequence not constructed")
         assert head.stop is not None
-        at, read = head.start, 0
+        at, seen = head.start, 0
         for index, part in enumerate(parts):
             if at >= head.stop:
                 break
             if reader.data[at : at + 2] == b"\0\0":
                 raise der.malformed("unexpected eoc")
             end = part(reader, at, head.stop, needed <= index < len(parts) - 1)
-            at, read = at if end is None else end, index + 1
+            at, seen = at if end is None else end, index + 1
         if at < head.stop:
             raise der.malformed("sequence length mismatch")
-        if read < needed:
+        if seen < needed:
             raise der.malformed("field missing")
         return at
 
