@@ -296,6 +296,7 @@ def test_importing_the_package_brings_no_endpoints() -> None:
         "twisted.protocols.memcache",
         "txnodetls.legacy",
         "txnodetls.ocsp",
+        "txnodetls.protocol.trace",
         "txnodetls.sessions.redis",
         "txnodetls.sessions.ring",
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 import trustme
 from OpenSSL import SSL
@@ -44,12 +43,12 @@ class Socket:
             self.answers.append(answer)
             return
         # The handshake comes to the certificate.
-        self._resumed = attrs.evolve(answer, askStaple=None)
+        self._resumed = answer._replace(askStaple=None)
         answer.askStaple()
 
     def _supplyStaple(self, staple: bytes | None) -> None:
         assert not self.destroyed
-        self.answers.append(attrs.evolve(self._resumed, staple=staple))
+        self.answers.append(self._resumed._replace(staple=staple))
 
 
 @pytest.fixture

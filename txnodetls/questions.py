@@ -24,9 +24,7 @@ Source: https://nodejs.org/api/tls.html#tlscreateserveroptions-secureconnectionl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import attrs
+from typing import Any, NamedTuple, Protocol
 
 from txnodetls.alpn import encodeALPN
 from txnodetls.answers import ask, follow
@@ -46,8 +44,7 @@ FetchHook = Callable[[ClientHello, Callable[["bytes | None"], None]], None]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
 
 
-@attrs.frozen
-class Policy:
+class Policy(NamedTuple):
     """
     Whom a server asks, and what it wants of its clients.
 
@@ -126,7 +123,7 @@ class HelloQuestions:
             return
         # As in Node, whatever else is answered is no session.
         if isinstance(session, (bytes, bytearray, memoryview)):
-            self._answer = attrs.evolve(self._answer, session=bytes(session))
+            self._answer = self._answer._replace(session=bytes(session))
         self._askContext()
 
     def _askContext(self) -> None:
@@ -160,12 +157,11 @@ class HelloQuestions:
         alpn = encodeALPN(options.get("ALPNProtocols"), "ALPNProtocols")
         callback = options.get("ALPNCallback")
         if alpn is not None or callback is not None:
-            self._policy = attrs.evolve(policy, alpnCallback=callback)
+            self._policy = policy._replace(alpnCallback=callback)
         if self._socket._keyCert is None:
             self._socket._context = context
         self._socket._verification = (request, reject)
-        self._answer = attrs.evolve(
-            self._answer,
+        self._answer = self._answer._replace(
             native=context.native,
             sessionIdContext=sessionsBoundTo(context, request, reject),
             verifyMode=verifyMode(request, reject),
@@ -183,7 +179,7 @@ class HelloQuestions:
         if self._socket.destroyed:
             return
         if session is not None:
-            self._answer = attrs.evolve(self._answer, session=session)
+            self._answer = self._answer._replace(session=session)
         self._askProtocol()
 
     def _askProtocol(self) -> None:
@@ -216,7 +212,7 @@ class HelloQuestions:
             )
         else:
             protocol = b"" if chosen is None else chosen.encode("latin-1")
-            self._answer = attrs.evolve(self._answer, protocol=protocol)
+            self._answer = self._answer._replace(protocol=protocol)
             self._askStaple()
 
     def _askStaple(self) -> None:
@@ -230,7 +226,7 @@ class HelloQuestions:
                 self._waitsFor = "OCSPRequest"
                 ask(hook, pair, self._stapleAnswered)
 
-            self._answer = attrs.evolve(self._answer, askStaple=wanted)
+            self._answer = self._answer._replace(askStaple=wanted)
         self._finish()
 
     def _stapleAnswered(self, error: BaseException | None, staple: Any) -> None:

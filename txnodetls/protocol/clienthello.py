@@ -16,9 +16,7 @@ Sources: RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301, RFC 5077.
 from __future__ import annotations
 
 import enum
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 __all__ = ["ClientHello", "ClientHelloParser", "Reading"]
 
@@ -46,8 +44,7 @@ class Reading(enum.Enum):
     NOT_TLS = "this is no ClientHello"
 
 
-@attrs.frozen
-class ClientHello:
+class ClientHello(NamedTuple):
     """
     What a ClientHello says, as far as anyone asks.
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 from OpenSSL import SSL
@@ -55,7 +55,9 @@ from txnodetls.protocol import events
 from txnodetls.protocol.authentication import CertificateRequest
 from txnodetls.protocol.clienthello import ClientHelloParser, Reading
 from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, Sending
-from txnodetls.protocol.trace import Tracer
+
+if TYPE_CHECKING:
+    from txnodetls.protocol.trace import Tracer
 
 __all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
@@ -131,8 +133,7 @@ class EngineSettings:
         return _hooksFor(self)
 
 
-@attrs.frozen
-class Answer:
+class Answer(NamedTuple):
     """
     What the application says to a ClientHello; None leaves things as they are.
 
@@ -299,6 +300,8 @@ class TLSEngine:
             self._tracer = self._makeTracer(write)
 
     def _makeTracer(self, write: Callable[[str], object]) -> Tracer:
+        from txnodetls.protocol.trace import Tracer
+
         # The driver alone: the tracer must not keep the engine alive.
         return Tracer(write, partial(queries.suiteName, self.driver))
 
@@ -562,7 +565,7 @@ class TLSEngine:
         """
         if self._staple is _Staple.ASKED and self.receiving is Receiving.HANDSHAKE:
             self._staple = _Staple.SUPPLIED
-            self._answer = attrs.evolve(self._answer, staple=staple)
+            self._answer = self._answer._replace(staple=staple)
             self._handshake()
 
     @property
