@@ -295,6 +295,7 @@ def test_importing_the_package_brings_no_endpoints() -> None:
         "difflib",
         "twisted.protocols.memcache",
         "txnodetls.legacy",
+        "txnodetls.openssl.symbols",
         "txnodetls.ocsp",
         "txnodetls.protocol.trace",
         "txnodetls.sessions.redis",

@@ -155,3 +155,12 @@ def test_a_burst_is_shown_step_by_step(tables: ModuleType) -> None:
     seen = {"figures": {"burst": [{"node24": {"idle": 8.0, "burst": 98.04, "closed": 1.0}}]}}
     head, _, row = cells(tables.burstTable(seen))
     assert (head, row) == (["MiB", "idle", "burst", "closed"], ["node24", "8.0", "98.0", "1.0"])
+
+
+def test_the_start_is_told_in_time_of_the_cpu(tables: ModuleType) -> None:
+    """Of what a busy machine made of the clock there is another column."""
+    one = {"base_cpu": 170.2, "cpu_value": 38.04, "value": 70.0, "unit": "ms"}
+    seen = {"figures": {"import": [{"node-face": one}], "ready": [{"node-face": one}]}}
+    assert cells(tables.startTable(seen))[2] == [
+        "import", "node-face", "170", "38.0", "70.0", "≤ 40 met"
+    ]  # fmt: skip

@@ -23,8 +23,8 @@ from weakref import WeakKeyDictionary, ref
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-from txnodetls.openssl import symbols
 from txnodetls.openssl.calls import Driver, sslKey
+from txnodetls.openssl.late import symbols
 
 __all__ = [
     "Hooked",

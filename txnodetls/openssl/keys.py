@@ -11,8 +11,9 @@ from typing import Any, Final
 from OpenSSL._util import ffi as theirs
 from OpenSSL._util import lib
 
-from txnodetls.openssl import queries, symbols
+from txnodetls.openssl import queries
 from txnodetls.openssl.calls import Driver
+from txnodetls.openssl.late import symbols
 
 __all__ = ["ephemeralKeyInfo", "sharedSigalgs"]
 

@@ -29,9 +29,9 @@ from weakref import WeakSet
 from OpenSSL import SSL
 from OpenSSL._util import lib
 
-from txnodetls.openssl import symbols
 from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.hooks import ask
+from txnodetls.openssl.late import symbols
 
 __all__ = ["advertise", "negotiated", "requireNPN", "selecting"]
 

@@ -48,8 +48,9 @@ from OpenSSL._util import lib
 
 from txnodetls.constants import TICKET_KEYS_SIZE, TLS1_3_VERSION
 from txnodetls.errors import NodeTypeError
-from txnodetls.openssl import hooks, queries, symbols
+from txnodetls.openssl import hooks, queries
 from txnodetls.openssl.calls import Driver
+from txnodetls.openssl.late import symbols
 
 __all__ = [
     "StoredSession",
