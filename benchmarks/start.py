@@ -57,8 +57,8 @@ there = now()
 done = now()
 import json
 print(json.dumps(dict(
-    base=1e3 * (there[0] - began[0]), base_cpu=1e3 * (there[1] - began[1]), value=1e3 * (done[0] - there[0]),
-    cpu_value=1e3 * (done[1] - there[1]), unit="ms")))
+    base=1e3 * (there[0] - began[0]), base_cpu=1e3 * (there[1] - began[1]),
+    value=1e3 * (done[0] - there[0]), cpu_value=1e3 * (done[1] - there[1]), unit="ms")))
 import os, sys
 sys.stdout.flush()
 os._exit(0)

@@ -69,7 +69,9 @@ def bindTCP(host: str, port: int, backlog: int, ipv6Only: bool, reusePort: bool)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(ipv6Only))
         flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
-        sock.bind(socket.getaddrinfo(host, port, sock.family, sock.type, 0, flags)[0][4])
+        # As bytes: a text would have Python import all that it knows of names in other scripts.
+        found = socket.getaddrinfo(host.encode(), port, sock.family, sock.type, 0, flags)
+        sock.bind(found[0][4])
         sock.listen(backlog)
     except OSError:
         sock.close()
