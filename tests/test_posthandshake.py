@@ -622,14 +622,17 @@ def test_a_certificate_that_is_not_proved_yet_is_not_shown(pki: Pki) -> None:
     assert server.getSession()
 
 
-def test_what_is_written_or_ended_in_the_middle_of_an_answer_waits_for_it(pki: Pki) -> None:
+@pytest.mark.parametrize("size", [5, 70_000, 700_000])
+def test_what_is_written_or_ended_in_the_middle_of_an_answer_waits_for_it(
+    size: int, pki: Pki
+) -> None:
     """OpenSSL can send neither data nor close_notify then."""
     pair = halfAnswered(pki)
     told = Told(pair.client)
-    pair.server.write(b"last ")
-    pair.server.end(b"words")
-    pair.pump()
-    assert told.data == b"last words"
+    pair.server.write(b"x" * size)
+    pair.server.end(b"last words")
+    pair.pump(1_000_000)
+    assert told.data == b"x" * size + b"last words"
     assert "end" in told.events
     assert pair.client.truncated is False
     assert told.errors == []
