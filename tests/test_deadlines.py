@@ -42,6 +42,17 @@ def test_each_has_its_whole_time(waiting: Waiting) -> None:
     assert waiting.clock.getDelayedCalls() == []
 
 
+def test_who_begins_again_has_the_whole_time_again(waiting: Waiting) -> None:
+    for one in "aba":
+        waiting.deadlines.begin(one)
+        waiting.clock.advance(3)
+    waiting.clock.advance(4.1)
+    assert waiting.late == ["b"]
+    waiting.clock.advance(3)
+    assert waiting.late == ["b", "a"]
+    assert waiting.clock.getDelayedCalls() == []
+
+
 def test_there_is_one_timer_for_all(waiting: Waiting) -> None:
     for number in range(100):
         waiting.deadlines.begin(str(number))

@@ -662,6 +662,17 @@ def test_an_answer_that_does_not_go_on_is_too_late(pki: Pki) -> None:
     assert pair.server.authorized is False
 
 
+@pytest.mark.parametrize("insists", [True, False])
+def test_an_answer_that_is_cut_off_ends_the_connection(insists: bool, pki: Pki) -> None:
+    """Nothing could be sent any more, not even an end."""
+    pair = halfAnswered(pki, rejectUnauthorized=insists)
+    server = Told(pair.server)
+    pair.cut()
+    assert server.codes == ["ECONNRESET"]
+    assert pair.server.destroyed
+    assert pair.clock.getDelayedCalls() == []
+
+
 def test_a_paused_socket_reads_the_answer_when_it_goes_on(pki: Pki) -> None:
     pair = memoryPair(pki, {"ca": pki.ca}, holder(pki.client))
     told: list[Any] = []

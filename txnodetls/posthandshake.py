@@ -203,12 +203,13 @@ class PostHandshakeAuth(Duplex):
 
     def _clientEnded(self) -> None:
         """The client says nothing more, so no answer will come."""
-        asked = self._asked
-        if asked is None:
+        asked, engine = self._asked, self._engine
+        if asked is None or engine is None:
             return
         error = NodeError("socket hang up", "ECONNRESET", blame=Blame.PEER, phase=Phase.HANDSHAKING)
         self._settle(error)
-        if asked.insists:
+        # In the middle of an answer that never goes on nothing can be sent any more.
+        if asked.insists or engine.peerUnproven:
             self.destroy(error)
 
     def _giveUpAsking(self, error: BaseException | None) -> None:

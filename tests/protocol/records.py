@@ -6,8 +6,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-__all__ = ["DATA", "HANDSHAKE", "TrafficKeys", "messages", "trafficSecret"]
+__all__ = ["ALERT", "DATA", "HANDSHAKE", "TrafficKeys", "messages", "trafficSecret"]
 
+ALERT = 21
 HANDSHAKE = 22
 DATA = 23
 

@@ -9,7 +9,7 @@ import pytest
 
 import txnodetls as tls
 from tests.protocol.engines import Pair
-from tests.protocol.records import DATA, HANDSHAKE, TrafficKeys, messages, trafficSecret
+from tests.protocol.records import ALERT, DATA, HANDSHAKE, TrafficKeys, messages, trafficSecret
 from tests.support import Pki, makePki
 from txnodetls.errors import NodeError
 from txnodetls.openssl import queries
@@ -246,6 +246,16 @@ def test_nor_is_a_proof_without_its_finished(pki: Pki, together: bool) -> None:
     assert peer.pair.server.engine.peerUnproven
     peer.says(forged + b"\x18\0\0\1\0" if together else forged)
     assert peer.told == ["Failed"]
+
+
+def test_a_client_may_end_in_the_middle_of_its_answer(pki: Pki) -> None:
+    peer = Adversary(pki)
+    peer.says(peer.honest[0])
+    peer.says(b"\x01\0", kind=ALERT)
+    assert peer.told == ["EndReceived"]
+    engine = peer.pair.server.engine
+    assert engine.peerUnproven
+    assert not engine.send(b"in vain")
 
 
 def test_an_answer_that_nobody_asked_for_ends_the_connection(pki: Pki) -> None:
