@@ -80,13 +80,17 @@ class Outbox:
         while (owner := self._owner) is not None:
             if self._noted:
                 self._drain(owner)
-            if not self._length:
+            length = self._length
+            if not length:
                 break
-            self._send(owner)
+            self._length = 0
+            self.spent += length
+            owner._sendArea(length)
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
-        self.flush()
+        if self._noted or self._length:
+            self.flush()
         self._owner = None
         self.spent = 0
 

@@ -161,10 +161,18 @@ class Answer(NamedTuple):
 
 
 _NO_ANSWER: Final = Answer()
-# Looked up for each read and each write, which costs more in an enumeration (see streams.states).
+# Looked up for each read, write or connection, which costs more in an enumeration: see
+# streams.states.
 _DECRYPTED: Final = Receiving.OPEN
 _ENCRYPTED: Final = Sending.OPEN
 _WITHHELD: Final = Sending.WITHHELD
+_RENEGOTIATING: Final = Sending.RENEGOTIATING
+_WAITING: Final = Sending.WAITING
+_HANDSHAKE: Final = Receiving.HANDSHAKE
+_SECURED: Final = Happening.SECURED
+_END_SENT: Final = Happening.END_SENT
+_END_RECEIVED: Final = Happening.END_RECEIVED
+_DIED: Final = Happening.DIED
 # Events without anything of their own.
 _COMPLETED: Final = events.HandshakeCompleted()
 _ENDED: Final = events.EndReceived()
@@ -178,6 +186,10 @@ class _Staple(enum.Enum):
     WANTED = "it will be asked for if a certificate is sent"
     ASKED = "the handshake stands still until it is there"
     SUPPLIED = "it is there, or there is none"
+
+
+_NOT_ASKED: Final = _Staple.NOT_ASKED
+_ASKED_FOR: Final = _Staple.ASKED
 
 
 class TLSEngine:
@@ -225,14 +237,14 @@ class TLSEngine:
         self._answer = _NO_ANSWER
         self._asked = not settings.askAboutHello
         self.unread = False
-        self._staple = _Staple.NOT_ASKED
+        self._staple = _NOT_ASKED
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
         self._unkept = 0
         self._psk: bytes | None = None
         self._request: CertificateRequest | None = None
         self.pskSupplied = False
-        self.sending = Sending.WAITING
+        self.sending = _WAITING
         if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
             raise NodeError(
                 "Failed to set PSK identity hint",
@@ -266,7 +278,7 @@ class TLSEngine:
             self.receiving = Receiving.HELLO
             self._parser: ClientHelloParser | None = ClientHelloParser()
         else:
-            self.receiving = Receiving.HANDSHAKE
+            self.receiving = _HANDSHAKE
             self._parser = None
         if settings.verifyMode or not settings.isServer:
             driver.setVerify(settings.verifyMode)
@@ -326,14 +338,14 @@ class TLSEngine:
 
     def _take(self, data: bytes | None, length: int) -> None:
         receiving = self.receiving
-        if receiving is Receiving.OPEN or receiving is Receiving.HANDSHAKE:
+        if receiving is _DECRYPTED or receiving is _HANDSHAKE:
             if data is None:
                 self.driver.feedArea(length)
             else:
                 self.driver.feed(data)
-            if receiving is Receiving.OPEN:
+            if receiving is _DECRYPTED:
                 self.unread = True
-            elif self._staple is _Staple.ASKED:
+            elif self._staple is _ASKED_FOR:
                 self._boundHeld(self.driver.pendingInput())
             else:
                 self._handshake()
@@ -374,13 +386,13 @@ class TLSEngine:
         # What was received before has to be read before.
         while self.unread:
             self._queue(*self.driver.read())
-        if self.receiving is Receiving.OPEN:
+        if self.receiving is _DECRYPTED:
             # The peer can say no more, but it may still listen.
             self.queue.append(events.Truncated(True))
             self._happen(Happening.CUT_OFF)
         elif self.receiving in _BEFORE_OPEN:
             self.queue.append(events.Truncated(False))
-            self._happen(Happening.DIED)
+            self._happen(_DIED)
 
     def drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area; how many bytes."""
@@ -390,7 +402,7 @@ class TLSEngine:
 
     def dataToSend(self) -> bytes:
         """All the ciphertext that waits."""
-        if self.sending is Sending.WITHHELD:
+        if self.sending is _WITHHELD:
             return b""
         return self.driver.take()
 
@@ -424,7 +436,7 @@ class TLSEngine:
 
         After the last one of them the connection goes on.
         """
-        if self.sending is Sending.WITHHELD:
+        if self.sending is _WITHHELD:
             self._unkept -= 1
             if not self._unkept:
                 self._happen(Happening.SESSIONS_KEPT)
@@ -448,19 +460,19 @@ class TLSEngine:
     @property
     def stalled(self) -> bool:
         """Whether what cannot be sent at the moment, data or the end of it, can be in a while."""
-        return self.sending is Sending.WITHHELD or self.peerUnproven
+        return self.sending is _WITHHELD or self.peerUnproven
 
     @property
     def peerUnproven(self) -> bool:
         """Whether OpenSSL shows a certificate that the peer has not proved yet to be its own."""
         request = self._request
-        return self.sending is Sending.RENEGOTIATING or (request is not None and request.begun)
+        return self.sending is _RENEGOTIATING or (request is not None and request.begun)
 
     def shutdown(self) -> None:
         """Send close_notify, if the handshake is done; send nothing more."""
-        if self.sending is Sending.OPEN or self.sending is Sending.WITHHELD:
+        if self.sending is _ENCRYPTED or self.sending is _WITHHELD:
             self.driver.shutdown()
-        self._happen(Happening.END_SENT)
+        self._happen(_END_SENT)
 
     def renegotiate(self, verifyMode: int | None = None, whole: bool = False) -> None:
         """
@@ -563,7 +575,7 @@ class TLSEngine:
 
         Does nothing if none is waited for: it may come late.
         """
-        if self._staple is _Staple.ASKED and self.receiving is Receiving.HANDSHAKE:
+        if self._staple is _ASKED_FOR and self.receiving is _HANDSHAKE:
             self._staple = _Staple.SUPPLIED
             self._answer = self._answer._replace(staple=staple)
             self._handshake()
@@ -572,7 +584,7 @@ class TLSEngine:
     def asking(self) -> bool:
         """Whether the handshake waits for an answer of the application."""
         return self.receiving is Receiving.ASKING or (
-            self._staple is _Staple.ASKED and self.receiving is Receiving.HANDSHAKE
+            self._staple is _ASKED_FOR and self.receiving is _HANDSHAKE
         )
 
     def fail(self, error: NodeError) -> None:
@@ -582,7 +594,7 @@ class TLSEngine:
 
     def close(self) -> None:
         """Forget everything.  Nothing happens afterwards."""
-        self._happen(Happening.DIED)
+        self._happen(_DIED)
         self.queue.clear()
         self.unread = False
         self._parser = None
@@ -610,7 +622,7 @@ class TLSEngine:
         elif outcome == calls.CLOSED:
             # close_notify in the middle of a handshake: the peer gave up.
             self.queue.append(events.Truncated(False))
-            self._happen(Happening.DIED)
+            self._happen(_DIED)
 
     def _shake(self) -> int:
         driver = self.driver
@@ -637,7 +649,7 @@ class TLSEngine:
             return
         if not self._watched():
             self._checkPsk()
-        self._happen(Happening.SECURED)
+        self._happen(_SECURED)
         self.unread = True
         if not queries.speaksTLS13(self.driver):
             hooks.watchHandshakes(self.driver, self)
@@ -723,7 +735,7 @@ class TLSEngine:
         for done in noted:
             if begun or not done:
                 begun = not done
-            elif self.sending is Sending.RENEGOTIATING or self.sending is Sending.CLOSED:
+            elif self.sending is _RENEGOTIATING or self.sending is Sending.CLOSED:
                 self._completeAgain()
         noted.clear()
         if begun:
@@ -737,7 +749,7 @@ class TLSEngine:
 
     def _completeAgain(self) -> None:
         self._checkPsk()
-        self._happen(Happening.SECURED)
+        self._happen(_SECURED)
         if not self._settings.isServer:
             self._issueSession(again=True)
         elif self._settings.reportSessions:
@@ -761,10 +773,10 @@ class TLSEngine:
             self._report(made.items())
 
     def _fail(self) -> None:
-        if self.receiving is Receiving.HANDSHAKE or self.sending is Sending.RENEGOTIATING:
+        if self.receiving is _HANDSHAKE or self.sending is _RENEGOTIATING:
             phase = Phase.HANDSHAKING
         else:
-            phase = Phase.OPEN if self.sending is Sending.OPEN else Phase.CLOSING
+            phase = Phase.OPEN if self.sending is _ENCRYPTED else Phase.CLOSING
         entries = drainErrors()
         first = entries[0] if entries else makeEntry(LIB_SSL, _FATAL)
         ours = first.library == LIB_SSL and (
@@ -780,7 +792,7 @@ class TLSEngine:
     def _die(self, error: BaseException, told: bool = False) -> None:
         self.queue.append(events.Failed(error, told))
         self.unread = False
-        self._happen(Happening.DIED)
+        self._happen(_DIED)
 
     def _happen(self, happening: Happening) -> None:
         self.receiving = RECEIVING[self.receiving][happening]
@@ -798,7 +810,7 @@ class TLSEngine:
             self._followHandshakes()
         if hasSession:
             # In the middle of a handshake it is not complete yet.
-            if self.sending is not Sending.RENEGOTIATING:
+            if self.sending is not _RENEGOTIATING:
                 session = queries.session(self.driver)
                 if session is not None:
                     self.queue.append(events.SessionIssued(session))
@@ -807,7 +819,7 @@ class TLSEngine:
         if outcome == calls.FAILED or self._hookError is not None:
             self._fail()
         elif outcome == calls.CLOSED:
-            self._happen(Happening.END_RECEIVED)
+            self._happen(_END_RECEIVED)
             self.queue.append(_ENDED)
 
     # -- what the trampolines ask (see txnodetls.openssl.hooks)
@@ -855,9 +867,9 @@ class TLSEngine:
     def hookCertificate(self) -> bool:
         ask = self._answer.askStaple
         if self._staple is _Staple.WANTED and ask is not None:
-            self._staple = _Staple.ASKED
+            self._staple = _ASKED_FOR
             self.queue.append(events.StapleWanted(ask))
-        return self._staple is not _Staple.ASKED
+        return self._staple is not _ASKED_FOR
 
     def hookPskClient(self, hint: str | None) -> tuple[bytes, bytes] | None:
         answer = self._settings.pskClient(hint) if self._settings.pskClient else None

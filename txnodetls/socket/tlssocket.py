@@ -66,6 +66,8 @@ __all__ = ["MAX_EARLY_WRITES", "TLSSocket"]
 Callback = Callable[[BaseException | None], object]
 
 # What could not be sent in one of these states can be sent in a while.
+_OPEN: Final = Sending.OPEN
+_WITHHELD: Final = Sending.WITHHELD
 _LATER: Final = (Sending.OPEN, Sending.RENEGOTIATING, Sending.WITHHELD)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
@@ -546,7 +548,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 
     def _withheld(self) -> bool:
         """Whether a new session has to be kept before anything goes on."""
-        return self._engine is not None and self._engine.sending is Sending.WITHHELD
+        return self._engine is not None and self._engine.sending is _WITHHELD
 
     def _stopReading(self) -> None:
         self._reading = False
@@ -687,7 +689,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
     def _drain(self, offset: int) -> int:
         """Move ciphertext into the shared output area (called by the outbox)."""
         engine = self._engine
-        if engine is None or (not self._secure and engine.sending is Sending.OPEN):
+        if engine is None or (not self._secure and engine.sending is _OPEN):
             # Whoever is to be judged gets nothing before the verdict, even if
             # others write while it is given.
             return 0

@@ -150,9 +150,9 @@ class _Receiving(Enum):
 
 
 # Looked up for each read and each write, which costs more in an enumeration (see streams.states).
-_OPEN = _Sending.OPEN
-_FLOWING = _Receiving.FLOWING
-_READS = (_FLOWING, _Receiving.DISCARDING)
+_OPEN, _ENDING, _ENDED, _LEAVING, _BROKEN = _Sending
+_PAUSED, _FLOWING, _OVER, _DISCARDING = _Receiving
+_READS = (_FLOWING, _DISCARDING)
 
 
 class _Leave:
@@ -213,8 +213,8 @@ class SocketCarrier(Carrier):
         # What the kernel did not take; most connections never have any.
         self._queue: deque[bytes | memoryview] | None = None
         self._leave: _Leave | None = None
-        self._sending = _Sending.OPEN
-        self._receiving = _Receiving.PAUSED
+        self._sending = _OPEN
+        self._receiving = _PAUSED
         self._watched = False
 
     def __del__(self) -> None:
@@ -261,7 +261,7 @@ class SocketCarrier(Carrier):
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self.ticks.turn(self._broken, number, "read" if self._receiving in _READS else "write")
-        elif not self._queue or self._sendQueue() or self._sending is not _Sending.BROKEN:
+        elif not self._queue or self._sendQueue() or self._sending is not _BROKEN:
             self.ticks.turn(self._broken, None, "")
 
     # receiving
@@ -278,7 +278,7 @@ class SocketCarrier(Carrier):
             self._broken(error.errno, "read")
             return
         if not length:
-            self._stopReading(_Receiving.ENDED)
+            self._stopReading(_OVER)
             self.owner.carrierEnd()
             return
         self.bytesRead += length
@@ -290,7 +290,7 @@ class SocketCarrier(Carrier):
 
     def _discard(self) -> None:
         # An event that the reactor had gathered before we were paused or closed is nothing.
-        if self._receiving is not _Receiving.DISCARDING or self.closed:
+        if self._receiving is not _DISCARDING or self.closed:
             return
         try:
             length = self._socket.recv_into(_INPUT)
@@ -300,15 +300,15 @@ class SocketCarrier(Carrier):
             self._broken(None, "")
             return
         if not length:
-            self._stopReading(_Receiving.ENDED)
+            self._stopReading(_OVER)
 
     def _drained(self) -> None:
         if self.closed or self._queue:
             return
-        if self._sending is _Sending.LEAVING:
+        if self._sending is _LEAVING:
             self._broken(None, "")
             return
-        if self._sending is _Sending.ENDING:
+        if self._sending is _ENDING:
             self._shutdown()
         self.owner.carrierDrained()
 
@@ -322,7 +322,7 @@ class SocketCarrier(Carrier):
         if self.closed:
             return
         self._shut()
-        wanted = number is not None and self._sending is not _Sending.LEAVING
+        wanted = number is not None and self._sending is not _LEAVING
         self._gone(brokenConnection(number, syscall) if wanted else None, self.ticks.turn)
 
     # what the owner asks
@@ -349,9 +349,9 @@ class SocketCarrier(Carrier):
 
     def end(self) -> None:
         """FIN, after what is queued."""
-        if self._sending is not _Sending.OPEN or self.closed:
+        if self._sending is not _OPEN or self.closed:
             return
-        self._sending = _Sending.ENDING
+        self._sending = _ENDING
         if self._queue:
             return
         if self.ticks.active:
@@ -362,17 +362,17 @@ class SocketCarrier(Carrier):
 
     def close(self) -> None:
         """Close after what is queued."""
-        if self.closed or self._sending is _Sending.LEAVING:
+        if self.closed or self._sending is _LEAVING:
             return
         if not self._queue:
             self.abort()
             return
-        self._sending = _Sending.LEAVING
+        self._sending = _LEAVING
         self._leave = _Leave(self.ticks.reactor.callLater(_PARTING, self.ticks.turn, self.abort))
-        if self._receiving is _Receiving.PAUSED:
+        if self._receiving is _PAUSED:
             self._watcher.addReader(self)
-        if self._receiving is not _Receiving.ENDED:
-            self._receiving = _Receiving.DISCARDING
+        if self._receiving is not _OVER:
+            self._receiving = _DISCARDING
 
     def abort(self, reset: bool = False) -> None:
         """Close now."""
@@ -383,7 +383,7 @@ class SocketCarrier(Carrier):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:  # macOS refuses it for a connection that the peer has reset
                 pass
-        elif self.bytesWritten and not self.heardAll and self._receiving is not _Receiving.ENDED:
+        elif self.bytesWritten and not self.heardAll and self._receiving is not _OVER:
             self._throwAway()
         self._shut()
         self._gone(None, self.ticks.nextTick)
@@ -406,17 +406,13 @@ class SocketCarrier(Carrier):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._receiving is _Receiving.FLOWING:
-            self._stopReading(_Receiving.PAUSED)
+        if self._receiving is _FLOWING:
+            self._stopReading(_PAUSED)
 
     def resume(self) -> None:
         """Start, or restart, reading."""
-        if (
-            self._receiving is _Receiving.PAUSED
-            and not self.closed
-            and self._sending is not _Sending.BROKEN
-        ):
-            self._receiving = _Receiving.FLOWING
+        if self._receiving is _PAUSED and not self.closed and self._sending is not _BROKEN:
+            self._receiving = _FLOWING
             self._watcher.addReader(self)
 
     def setNoDelay(self, enabled: bool) -> None:
@@ -471,7 +467,7 @@ class SocketCarrier(Carrier):
 
     def _enqueue(self, rest: bytes | memoryview, length: int) -> None:
         self.queued += length
-        if self._sending is _Sending.BROKEN:
+        if self._sending is _BROKEN:
             return
         if self._queue is None:
             self._queue = deque()
@@ -511,8 +507,8 @@ class SocketCarrier(Carrier):
 
     def _writeFailed(self, number: int | None) -> None:
         """Tell the owner in a later tick, after what can still be read."""
-        leaving = self._sending is _Sending.LEAVING
-        self._sending = _Sending.BROKEN
+        leaving = self._sending is _LEAVING
+        self._sending = _BROKEN
         self._queue = None
         if self._receiving in _READS:
             self._watcher.removeReader(self)
@@ -523,7 +519,7 @@ class SocketCarrier(Carrier):
 
     def _readLast(self, error: Exception | None) -> None:
         try:
-            while self._receiving is _Receiving.FLOWING and not self.closed:
+            while self._receiving is _FLOWING and not self.closed:
                 length = self._receiveLast()
                 if not length:
                     break
@@ -541,11 +537,11 @@ class SocketCarrier(Carrier):
             return 0  # what broke the write is told, not that reading fails too
 
     def _endNow(self) -> None:
-        if self._sending is _Sending.ENDING and not self.closed:
+        if self._sending is _ENDING and not self.closed:
             self._shutdown()
 
     def _shutdown(self) -> None:
-        self._sending = _Sending.ENDED
+        self._sending = _ENDED
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
