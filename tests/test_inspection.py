@@ -11,7 +11,7 @@ import trustme
 from tests.memory import derOf
 from tests.support import Credentials, Pki
 from tests.tlspairs import identity, memoryPair
-from txnodetls import X509Certificate
+from txnodetls import TLSSocket, X509Certificate
 from txnodetls.errors import NodeError
 from txnodetls.openssl import symbols
 from txnodetls.sessions.named import sessionFor
@@ -77,6 +77,14 @@ def test_every_question_can_be_asked_at_any_moment(question: str, pki: Pki, vers
         for socket in (pair.client, pair.server):
             assert socket.destroyed
             assert answer(socket, question) is None
+
+
+def test_before_there_is_a_connection_nothing_is_told_in_nodes_forms() -> None:
+    socket = TLSSocket(None)
+    assert (socket.getPeerCertificate(), socket.getCertificate()) == ({}, {})
+    assert (socket.getSharedSigalgs(), socket.isSessionReused()) == ([], False)
+    socket.destroy()
+    assert [getattr(socket, question)() for question in QUESTIONS] == [None] * len(QUESTIONS)
 
 
 def test_certificates(mutual: MemoryPair, pki: Pki) -> None:

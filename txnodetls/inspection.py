@@ -11,7 +11,7 @@ Source: https://nodejs.org/api/tls.html#class-tlstlssocket
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
 from txnodetls.javascript import isInteger, isNumber
@@ -20,6 +20,7 @@ from txnodetls.openssl.failures import verifyErrorCode
 from txnodetls.pki.certificates import certificateChainObject, certificateObject
 from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.protocol.states import Sending
+from txnodetls.streams.duplex import Duplex
 
 if TYPE_CHECKING:
     from txnodetls.openssl.calls import Driver
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspection", "verdictOnClient"]
 
+_Answer = TypeVar("_Answer")
 
-class Inspection:
+
+class Inspection(Duplex):
     """The part of a TLSSocket that only answers questions."""
 
     __slots__ = ()
@@ -48,6 +51,10 @@ class Inspection:
         engine = self._engine
         return None if engine is None else engine.driver
 
+    def _ifAlive(self, answer: _Answer) -> _Answer | None:
+        """What is answered before there is a connection; None once destroyed."""
+        return None if self.destroyed else answer
+
     def _proved(self) -> Driver | None:
         """To ask about the peer's certificate and the session, unless that is not proved yet."""
         engine = self._engine
@@ -66,7 +73,7 @@ class Inspection:
         @return: {} if the peer has sent none; None once destroyed.
         """
         if self._driver() is None:
-            return None
+            return self._ifAlive({})
         driver = self._proved()
         if driver is None:
             return {}
@@ -82,7 +89,7 @@ class Inspection:
         """The own certificate in Node's form; {} if there is none; None once destroyed."""
         driver = self._driver()
         if driver is None:
-            return None
+            return self._ifAlive({})
         der = queries.ownCertificate(driver)
         return {} if der is None else certificateObject(der)
 
@@ -129,7 +136,7 @@ class Inspection:
         @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
         """
         driver = self._driver()
-        return None if driver is None else keys.sharedSigalgs(driver)
+        return self._ifAlive([]) if driver is None else keys.sharedSigalgs(driver)
 
     def getFinished(self) -> bytes | None:
         """The latest Finished message that was sent, or None."""
@@ -162,9 +169,9 @@ class Inspection:
         return None if session is None else queries.ticketOf(session)
 
     def isSessionReused(self) -> bool | None:
-        """Whether the session was resumed."""
+        """Whether the session was resumed; None once destroyed."""
         driver = self._driver()
-        return None if driver is None else queries.sessionReused(driver)
+        return self._ifAlive(False) if driver is None else queries.sessionReused(driver)
 
     def exportKeyingMaterial(self, length: int, label: str, context: bytes | None = None) -> bytes:
         """
