@@ -127,6 +127,31 @@ def test_a_reload_opens_closes_and_changes_listeners(
             assert exchange(kept) == b"a question"
 
 
+def test_a_reload_changes_what_a_listener_does_at_the_same_port(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    path = directory / "nodetls.toml"
+    tls = 'key = "key.pem"\ncert = "cert.pem"\necho = true\n'
+    path.write_text("[[listener]]\nport = 0\n" + tls + "[[listener]]\nport = 0\n" + tls)
+    with Twistd("nodetls", "--config=nodetls.toml", cwd=directory) as daemon:
+        first, second = daemon.ports(2)
+        with dial(first, trusting) as before:
+            plain = f'ca = "ca.pem"\noriginate = "localhost:{second}"\n'
+            for change, dials in ((plain, False), (tls, True)):
+                path.write_text(
+                    "[[listener]]\nport = 0\n" + change + "[[listener]]\nport = 0\n" + tls
+                )
+                since = len(daemon.output)
+                daemon.signal(signal.SIGHUP)
+                daemon.waitFor("] reloaded", since)
+                client: socket.socket = socket.create_connection(("127.0.0.1", first), 20)
+                if dials:
+                    client = trusting.wrap_socket(client, server_hostname="localhost")
+                with client:
+                    assert exchange(client) == b"a question"
+                assert exchange(before) == b"a question"
+
+
 def test_sessions_outlive_a_reload(directory: Path, trusting: ssl.SSLContext) -> None:
     versions = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
     sessions: dict[ssl.TLSVersion, ssl.SSLSession | None] = dict.fromkeys(versions)

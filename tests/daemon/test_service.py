@@ -245,6 +245,14 @@ def test_a_port_in_use_ends_it_with_one_line(echo: Any, files: Path) -> None:
     assert "Traceback" not in output
 
 
+def test_what_else_cannot_be_had_leaves_nothing_behind_either(echo: Any, files: Path) -> None:
+    arguments = ["--path=socket", f"--metrics=127.0.0.1:{echo.number}", "--echo=yes"]
+    status, output = run("nodetls", *arguments, cwd=files)
+    assert status == 1
+    assert re.search("twistd nodetls: --metrics: .*in use", output.splitlines()[-1])
+    assert not (files / "socket").exists()
+
+
 def test_in_the_background_the_line_reaches_whoever_started_it(echo: Any, files: Path) -> None:
     command = [*TWISTD, "--pidfile=pid", "--logfile=log", "nodetls", f"--port={echo.number}"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
