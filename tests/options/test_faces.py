@@ -43,6 +43,15 @@ NOT_OF_THE_DAEMON = {
     *("host", "exclusive", "sessionStore", "ticketKeyRing"),
     *("allowHalfOpen", "highWaterMark", "pauseOnConnect"),
 }
+# What the daemon takes an option with only, and nothing less.
+COMPANIONS = {
+    "allowPartialTrustChain": ("ca", "FILES/ca.pem"),
+    "crl": ("ca", "FILES/ca.pem"),
+    "pskIdentityHint": ("pskFile", "FILES/psk"),
+    "readableAll": ("path", "FILES/socket"),
+    "requestCert": ("ca", "FILES/ca.pem"),
+    "writableAll": ("path", "FILES/socket"),
+}
 BY_TEXT = sorted(({*SERVER.textNames(), *LISTEN.textNames()} & {*SAMPLES}) - ENGINES - PLACES)
 
 
@@ -89,9 +98,8 @@ def test_the_same_text_means_the_same_in_every_face(name: str, files: Path, tmp_
     if name in NOT_OF_THE_DAEMON:
         return
     credentials = {"key": f"{files}/key.pem", "cert": f"{files}/cert.pem"}
-    switches = {"port": "0", **credentials, name: text}
-    if name == "requestCert":
-        switches["ca"] = f"{files}/ca.pem"
+    companion, value = COMPANIONS.get(name, ("port", "0"))
+    switches = {companion: value.replace("FILES", str(files)), **credentials, name: text}
     assert comparable(ofDaemon(name, switches)) == expected
     file = tmp_path / "nodetls.toml"
     lines = ["echo = true"] + [f"{each} = {json.dumps(value)}" for each, value in switches.items()]
