@@ -142,7 +142,11 @@ def run(
             if rep > 1 and workload in seldom:
                 continue
             order = fit(workload, peers)
-            got = measure(harness, workload, order if rep % 2 == 0 else order[::-1])
+            try:
+                got = measure(harness, workload, order if rep % 2 == 0 else order[::-1])
+            except (OSError, subprocess.SubprocessError, KeyError) as error:
+                print(f"   !! {workload}: {error!r}", file=sys.stderr)
+                continue
             record["figures"].setdefault(workload, []).append(got)
             data.write_text(json.dumps(record, indent=1))  # what there is outlives an interruption
             print(f"{rep + 1}/{reps} {workload}", file=sys.stderr, flush=True)

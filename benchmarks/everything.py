@@ -16,7 +16,9 @@ import argparse
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import burst
@@ -28,6 +30,7 @@ import start
 from targets import TARGETS
 
 PEERS = ("node24", "node-face", "twisted-face", "twisted")
+PARTS = ("start", "figures", "proxies", "growth", "burst")
 # Of growth and bursts, which cost more time than they tell with each repetition.
 SLOW = 2
 
@@ -36,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure everything, and write the page.")
     parser.add_argument("--harness", type=Path, default=os.environ.get("BENCH_HARNESS"))
     parser.add_argument("--reps", type=int, default=5)
-    parser.add_argument("--parts", default="start,figures,proxies,growth,burst")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--peers", default=",".join(PEERS), help="of figures; the base first")
     parser.add_argument("--page", type=Path, default=report.PAGE)
     given = parser.parse_args()
@@ -61,12 +64,24 @@ def main() -> None:
         "growth": lambda data: growth.run(harness, min(reps, SLOW), data, list(growth.AXES)),
         "burst": lambda data: burst.run(harness, min(reps, SLOW), data),
     }
+    whole = True
     for name in given.parts.split(","):
         began = time.monotonic()
         os.sched_setaffinity(0, everywhere)
-        parts[name](folder / f"{name}.json")
-        report.report(given.page)
+        whole &= attempted(partial(parts[name], folder / f"{name}.json"))
+        whole &= attempted(lambda: report.report(given.page))
         print(f"{name}: {(time.monotonic() - began) / 60:.1f} min", file=sys.stderr, flush=True)
+    sys.exit(not whole)
+
+
+def attempted(what: Callable[[], object]) -> bool:
+    """Whether it could be done: what cannot is said, and does not keep the rest from being done."""
+    try:
+        what()
+    except Exception:
+        traceback.print_exc()
+        return False
+    return True
 
 
 if __name__ == "__main__":

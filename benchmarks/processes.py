@@ -1,8 +1,8 @@
 """
 Processes that are measured, and the load on them.
 
-What is measured runs on CPU 0, whatever makes the load, and whatever stands behind, on CPU 1;
-this process is of the latter.  CPU time is the kernel's own count, in nanoseconds, of the
+What is measured runs on the first CPU; whatever makes the load, and whatever stands behind, on the
+last one.  CPU time is the kernel's own count, in nanoseconds, of the
 process and of those that it started; memory is what is resident of them.
 """
 
@@ -24,7 +24,8 @@ from typing import Any
 
 __all__ = ["LOAD", "MEASURED", "Generator", "Process", "Record", "freePort"]
 
-MEASURED, LOAD = 0, 1
+_CPUS = sorted(os.sched_getaffinity(0))
+MEASURED, LOAD = _CPUS[0], _CPUS[-1]
 # TLS 1.3 with one cipher and one group, for all who are compared.
 ALIKE = ("-g", "X25519", "-s", "TLS_AES_128_GCM_SHA256")
 _PATIENCE = 60.0
@@ -80,10 +81,11 @@ class Process:
     ) -> None:
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(cpu), *command],
+            command,
             stdout=subprocess.PIPE if port is None else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**environment(), **(more or {})},
+            preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
         )
         try:
             self.port = self._told() if port is None else self._reached(port)
@@ -173,11 +175,12 @@ class Generator:
 
     def _start(self, port: int, mode: str, *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["taskset", "-c", str(LOAD), self.program, mode, str(port), *options, *ALIKE],
+            [self.program, mode, str(port), *options, *ALIKE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=self.environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, {LOAD}),
         )
 
     def run(self, port: int, mode: str, *options: str) -> dict[str, Any]:

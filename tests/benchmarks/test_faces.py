@@ -26,7 +26,7 @@ def growth(benchmark: Callable[[str], ModuleType], pki: Pki, tmp_path: Path) -> 
 def port(request: pytest.FixtureRequest, growth: ModuleType, tmp_path: Path) -> Iterator[int]:
     script = f"{request.param.replace('-', '_')}.py"
     with growth.Process(
-        [sys.executable, str(PROJECT / "benchmarks" / script)], more=files(tmp_path), cpu=0
+        [sys.executable, str(PROJECT / "benchmarks" / script)], more=files(tmp_path)
     ) as server:
         yield server.port
 
@@ -64,7 +64,7 @@ def test_each_of_many_names_has_its_certificate(
         (folder / f"{name}.pem").write_bytes(growth.certificate(name))
     command = [sys.executable, str(PROJECT / "benchmarks" / "growing_face.py"), face]
     more = {**files(tmp_path), "BENCH_CONTEXTS": str(folder)}
-    with growth.Process(command, more=more, cpu=0) as server:
+    with growth.Process(command, more=more) as server:
         for number in range(3):
             name = growth.nameOf(number)
             with growth.connected(growth.trusting(), server.port, name) as client:
@@ -82,7 +82,7 @@ def test_a_session_among_many_is_resumed(
     client.options |= ssl.OP_NO_TICKET
     command = [sys.executable, str(PROJECT / "benchmarks" / "growing_face.py"), face]
     more = {**files(tmp_path), "BENCH_SESSIONS": how}
-    with growth.Process(command, more=more, cpu=0) as server:
+    with growth.Process(command, more=more) as server:
         with growth.connected(client, server.port) as first:
             session = first.session
         with growth.connected(client, server.port, session=session) as filling:

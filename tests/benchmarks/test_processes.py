@@ -33,7 +33,7 @@ def processes(benchmark: Callable[[str], ModuleType]) -> ModuleType:
 
 def test_a_process_is_measured_once_it_is_ready(processes: ModuleType) -> None:
     """With what threads of it have used that are gone."""
-    with processes.Process([sys.executable, "-c", SERVER], cpu=0) as server:
+    with processes.Process([sys.executable, "-c", SERVER]) as server:
         assert server.port == 4711
         assert server.memory() > 32 << 20
         assert server.cpu() > 0
@@ -44,9 +44,9 @@ def test_a_process_is_measured_once_it_is_ready(processes: ModuleType) -> None:
 
 def test_what_does_not_start_is_an_error(processes: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="did not start"):
-        processes.Process([sys.executable, "-c", "pass"], cpu=0)
+        processes.Process([sys.executable, "-c", "pass"])
     with pytest.raises(RuntimeError, match="did not start"):
-        processes.Process([sys.executable, "-c", "pass"], port=processes.freePort(), cpu=0)
+        processes.Process([sys.executable, "-c", "pass"], port=processes.freePort())
 
 
 def test_a_record_is_written_with_each_figure(processes: ModuleType, tmp_path: Path) -> None:
