@@ -248,7 +248,21 @@ def test_the_hang_up_of_who_had_a_number_before_is_not_taken_for_ones_own(
     assert third.calls == []
 
 
+def test_whoever_was_closed_behind_its_back_is_forgotten_with_the_last(scene: Scene) -> None:
+    lost = scene.end()
+    scene.poller.addReader(lost)
+    lost.socket.close()
+    assert scene.known.readers == {scene.poller}
+    scene.poller.leave()
+    assert scene.known.readers == set()
+    assert scene.poller.fileno() == -1
+    (end,) = scene.reading(1)
+    scene.poller.doRead()
+    assert end.calls == ["read b'x'"]
+
+
 def test_a_number_that_was_closed_behind_its_back_can_be_watched_again(scene: Scene) -> None:
+    scene.end()
     lost = scene.end()
     scene.poller.addReader(lost)
     number = lost.fileno()

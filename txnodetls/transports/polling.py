@@ -127,9 +127,14 @@ class Poller:
     def leave(self) -> None:
         """One of the connections is closed."""
         self.open -= 1
-        if not self.open and self._poll is not None:
-            self._poll.close()
-            self._poll = None
+        if self.open or self._poll is None:
+            return
+        if self._watched:  # by their sockets somebody has closed them behind our back
+            self._watched.clear()
+            self._flags.clear()
+            self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]
+        self._poll.close()
+        self._poll = None
 
     # what the reactor asks and tells
 
