@@ -14,6 +14,7 @@ client certificate.  Prints C{READY <port>}.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from twisted.internet import reactor
 
 import txnodetls as tls
 
-BIG = bytes(1 << 20)
+# One for all connections: what they keep must not be taken for memory of the package's.
+zeros = cache(bytes)
 
 
 class Connection:
@@ -43,7 +45,7 @@ class Connection:
             words = line.split()
             self.mode = words[0]
             if self.mode == b"S":
-                self.left, self.chunk = int(words[1]), BIG[: int(words[2])]
+                self.left, self.chunk = int(words[1]), zeros(int(words[2]))
                 self.socket.on("drain", self.send)
                 self.send()
                 return

@@ -59,8 +59,12 @@ def absolute(runs: Runs, peer: str) -> str:
     if not found:
         return "-"
     middle = statistics.median(one["cpu_value"] for one in found)
-    shown = f"{middle:,.0f}" if middle >= 1000 else f"{middle:.3g}"
-    return f"{shown} {found[0]['unit']}"
+    return f"{number(middle)} {found[0]['unit']}"
+
+
+def number(value: float) -> str:
+    """As many digits as mean something, and no powers of ten."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def peersOf(record: Record) -> list[str]:
@@ -201,7 +205,7 @@ def growthTables(record: Record) -> str:
             continue
         counts = sorted({count for points in lines.values() for count in points})
         rows = [
-            [peer, *(f"{points[n]:.3g}" if n in points else "-" for n in counts)]
+            [peer, *(number(points[n]) if n in points else "-" for n in counts)]
             for peer, points in lines.items()
         ]
         head = [unit, *(short(axis, count) for count in counts)]

@@ -7,6 +7,7 @@ Protocol, environment and output are those of C{node_face.py}.
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
@@ -14,7 +15,8 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-BIG = bytes(1 << 20)
+# One for all connections: what they keep must not be taken for memory of the package's.
+zeros = cache(bytes)
 
 
 @implementer(IPushProducer)
@@ -32,7 +34,7 @@ class Bench(Protocol):
             words = line.split()
             self.mode = words[0]
             if self.mode == b"S":
-                self.left, self.chunk = int(words[1]), BIG[: int(words[2])]
+                self.left, self.chunk = int(words[1]), zeros(int(words[2]))
                 self.transport.registerProducer(self, True)  # type: ignore[union-attr]
                 self.resumeProducing()
                 return
