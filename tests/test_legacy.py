@@ -337,7 +337,7 @@ async def test_a_context_of_its_own_is_made_where_none_is_given(pki: Pki) -> Non
 @pytest_twisted.ensureDeferred
 async def test_options_win_over_positions(pki: Pki) -> None:
     async with Loopback(pki) as loopback:
-        marker = object()
+        marker = tls.createServer()
         options = {"isServer": True, "ALPNProtocols": ["h2"], "server": marker}
         context = tls.createSecureContext({"key": pki.server.key, "cert": pki.server.cert})
         pair = createSecurePair(context, False, False, False, options)
