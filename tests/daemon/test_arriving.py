@@ -120,11 +120,34 @@ def running(command: list[str], port: int, cwd: Path) -> Iterator[None]:
             process.communicate()
 
 
-def test_nginx_learns_from_version_2_who_the_client_is(
+def forwarding(port: int, target: str) -> str:
+    """HAProxy's configuration: whoever comes to C{port} goes on to C{target}."""
+    return f"""
+        defaults
+          mode tcp
+          timeout client 10s
+          timeout server 10s
+          timeout connect 10s
+        listen l
+          bind 127.0.0.1:{port}
+          server s {target}
+"""
+
+
+def askedOver(client: ssl.SSLSocket) -> bytes:
+    """The body of the answer to a request."""
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    received = b""
+    while piece := client.recv(1000):
+        received += piece
+    return received.partition(b"\r\n\r\n")[2]
+
+
+def test_nginx_behind_it_learns_who_the_client_is_also_when_haproxy_is_in_front(
     directory: Path, trusting: ssl.SSLContext
 ) -> None:
-    nginx = requireTool("nginx")
-    port = unusedPort()
+    nginx, haproxy = requireTool("nginx"), requireTool("haproxy")
+    port, front = unusedPort(), unusedPort()
     (directory / "nginx.conf").write_text(
         f"""
         daemon off; pid {directory}/nginx.pid; error_log stderr; worker_processes 1;
@@ -143,26 +166,35 @@ def test_nginx_learns_from_version_2_who_the_client_is(
         }}
         """
     )
+    (directory / "nodetls.toml").write_text(
+        f"""
+        key = "key.pem"
+        cert = "cert.pem"
+        port = 0
+        proxy = "tcp:127.0.0.1:{port}"
+        sendProxy = "v2"
+        ALPNProtocols = ["http/1.1"]
+        [[listener]]
+        name = "direct"
+        [[listener]]
+        name = "behind"
+        acceptProxyFrom = ["127.0.0.0/8"]
+        """
+    )
+    trusting.set_alpn_protocols(["http/1.1"])
     command = [nginx, "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
-    with running(command, port, directory):
-        target = f"--proxy=tcp:127.0.0.1:{port}"
-        with Twistd(
-            "nodetls",
-            *PAIR,
-            target,
-            "--sendProxy=v2",
-            "--ALPNProtocols=http/1.1",
-            cwd=directory,
-        ) as daemon:
-            trusting.set_alpn_protocols(["http/1.1"])
-            with dial(daemon.ports()[0], trusting) as client:
-                number = client.getsockname()[1]
-                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                received = b""
-                while piece := client.recv(1000):
-                    received += piece
-    body = received.partition(b"\r\n\r\n")[2]
-    assert body == b"from 127.0.0.1:%d" % number
+    with (
+        running(command, port, directory),
+        Twistd("nodetls", "--config=nodetls.toml", cwd=directory) as daemon,
+    ):
+        direct, inner = daemon.ports(2)
+        target = f"127.0.0.1:{inner} send-proxy-v2"
+        (directory / "haproxy.cfg").write_text(forwarding(front, target))
+        with running([haproxy, "-db", "-f", "haproxy.cfg"], front, directory):
+            for number in (direct, front):
+                with dial(number, trusting) as client:
+                    own = client.getsockname()[1]
+                    assert askedOver(client) == b"from 127.0.0.1:%d" % own
 
 
 def test_haproxy_learns_from_version_2_what_tls_came_to(
@@ -208,18 +240,8 @@ def test_behind_haproxy_the_client_is_known(
     target = f"--proxy=tcp:127.0.0.1:{backend.sockets[0].getsockname()[1]}"
     with Twistd("nodetls", *TRUSTING, target, cwd=directory) as daemon:
         port = unusedPort()
-        (directory / "haproxy.cfg").write_text(
-            f"""
-            defaults
-              mode tcp
-              timeout client 10s
-              timeout server 10s
-              timeout connect 10s
-            listen l
-              bind 127.0.0.1:{port}
-              server s 127.0.0.1:{daemon.ports()[0]} {version}
-"""
-        )
+        target = f"127.0.0.1:{daemon.ports()[0]} {version}"
+        (directory / "haproxy.cfg").write_text(forwarding(port, target))
         with running([haproxy, "-db", "-f", "haproxy.cfg"], port, directory):
             with dial(port, trusting) as client:
                 number = client.getsockname()[1]
