@@ -207,7 +207,7 @@ class Driver:
 
     def pendingOutput(self) -> int:
         """How many bytes of ciphertext wait."""
-        return int(lib.BIO_get_mem_data(self._wbio, ffi.NULL))
+        return int(_BIO_get_mem_data(self._wbio, _NULL))
 
     def alertSent(self) -> int | None:
         """The number of the alert that waits last, if it is there in plain text."""

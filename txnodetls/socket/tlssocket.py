@@ -384,7 +384,8 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
                     _ON_EVENT[type(event)](self, event)
                 engine = self._engine
             if engine is not None:
-                OUTBOX.note(self)
+                if engine.driver.pendingOutput():
+                    OUTBOX.note(self)
                 if self._secure and (self._waiting is not None or self._waitingFinal is not None):
                     self._catchUp(engine)
         finally:
@@ -539,7 +540,13 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 
     def _read(self) -> None:
         self._reading = True
-        if self._engine is not None and self._secure and not self._pumping:
+        engine = self._engine
+        if (
+            engine is not None
+            and (engine.unread or engine.queue)
+            and self._secure
+            and not self._pumping
+        ):
             # What is left inside the engine comes first, but never on the
             # stack of whoever asked for it.
             self._ticks.nextTick(self._pump)

@@ -248,13 +248,25 @@ class EventEmitter:
         else:
             events[eventName] = (*present, listener)
 
+    def _addEach(self, *listeners: tuple[Hashable, Listener]) -> None:
+        """L{on} for each of several, which no subclass has a meaning of its own for."""
+        events = self._events
+        if "newListener" in events:
+            for eventName, listener in listeners:
+                self._add(eventName, listener, False)
+            return
+        for eventName, listener in listeners:
+            present = events.get(eventName)
+            events[eventName] = (listener,) if present is None else (*present, listener)
+
     def _removeEach(self, *listeners: tuple[Hashable, Listener]) -> None:
         """C{removeListener} for each of several, which mostly are the only ones of their events."""
         events = self._events
+        watched = "removeListener" in events
         for eventName, listener in listeners:
-            if events.get(eventName) == (listener,) and "removeListener" not in events:
+            if not watched and events.get(eventName) == (listener,):
                 del events[eventName]
-            else:
+            elif eventName in events:
                 self.removeListener(eventName, listener)
 
     def _removeAt(self, eventName: Hashable, listeners: tuple[Listener, ...], place: int) -> None:

@@ -175,10 +175,8 @@ class ProtocolAdapter:
 
     def _listen(self) -> None:
         socket = self.socket
-        socket.on("error", self._failed)
-        socket.on("end", self._ended)
+        socket._addEach(("error", self._failed), ("end", self._ended), ("close", self._closed))
         self._listenAsWished()
-        socket.on("close", self._closed)
         socket.on("data", self._received)
 
     def _listenAsWished(self) -> None:

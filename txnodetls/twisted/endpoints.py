@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail
@@ -59,7 +59,7 @@ from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.twisted.adapter import ProtocolAdapter, protocolsOf
 from txnodetls.twisted.reporting import escaped, handshakeFailed, joined
-from txnodetls.twisted.transport import addressOf
+from txnodetls.twisted.transport import SocketTransport, addressOf
 from txnodetls.twisted.upgrade import nameless
 
 __all__ = [
@@ -149,14 +149,15 @@ def _adapt(socket: TLSSocket, factory: IProtocolFactory) -> IProtocol:
     @raise NoProtocol: the factory has none for it.
     @raise Exception: what the factory or the protocol raised; the socket is destroyed.
     """
+    transport = cast(SocketTransport, socket.transport)
     try:
-        protocol = factory.buildProtocol(socket.transport.getPeer())
+        protocol = factory.buildProtocol(transport.getPeer())
     except Exception:
         socket.destroy()
         raise
     if protocol is None:
-        raise NoProtocol(f"{factory!r} has no protocol for {socket.transport.getPeer()}")
-    ProtocolAdapter(socket, protocol).start()
+        raise NoProtocol(f"{factory!r} has no protocol for {transport.getPeer()}")
+    ProtocolAdapter(socket, protocol, transport).start()
     return protocol
 
 
