@@ -39,6 +39,7 @@ class Interpreter:
             env=os.environ | self.environment,
             user=NOBODY,
             group=NOBODY,
+            extra_groups=[],
             cwd="/",
         )
         return done.returncode == 0
