@@ -2,7 +2,8 @@
 The proxy's pairing of two connections, over plain TCP.
 
 It knows nothing of TLS: what it needs of its front is what any TCP transport of Twisted's has.
-That makes its ends, cuts and limits visible without a TLS layer between.
+That makes its ends, cuts and limits visible without a TLS layer between.  Only a TLS front sees
+its client's end while it is paused, so what comes of that is asked with one.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import defer, error, interfaces, protocol, reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.support import eventually
+from tests.support import Pki, eventually
 from txnodetls.daemon.proxy import Backend, Front
 from txnodetls.daemon.records import Reason, Record
+from txnodetls.twisted.endpoints import ClientEndpoint, ServerEndpoint
 
 
 @implementer(interfaces.IHalfCloseableProtocol)
@@ -272,6 +275,67 @@ async def test_a_header_goes_to_the_backend_first() -> None:
     await eventually(lambda: behind.made[0].readEnded)
     behind.made[0].transport.loseConnection()
     await eventually(lambda: client.lost)
+    await front.stopListening()
+    await port.stopListening()
+
+
+@implementer(interfaces.IStreamClientEndpoint)
+class Late:
+    """An endpoint that connects when it is told to."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+        self.go: defer.Deferred[None] = defer.Deferred()
+
+    def connect(self, factory: Any) -> defer.Deferred[Any]:
+        return self.go.addCallback(lambda _: self._endpoint.connect(factory))
+
+
+def held(front: Front) -> int:
+    """Bytes that have come and wait until the front is resumed."""
+    return int(front.transport.tlsSocket.readableLength)
+
+
+class Asking(Recorder):
+    """A client that asks, and ends what it sends, as soon as it is connected."""
+
+    def __init__(self, question: bytes) -> None:
+        super().__init__()
+        self._question = question
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._question)
+        self.transport.loseWriteConnection()
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("question", [b"", b"question"], ids=["nothing", "question"])
+@pytest_twisted.ensureDeferred
+async def test_a_clients_end_before_there_is_a_backend_reaches_it_nevertheless(
+    question: bytes, version: str, pki: Pki
+) -> None:
+    behind = Behind()
+    port = await listen(behind)
+    late = Late(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port))
+    factory = Watched(late, header=lambda record: b"header;")
+    options = {"key": pki.server.key, "cert": pki.server.cert}
+    front = await ServerEndpoint(reactor, options, port=0, host="127.0.0.1").listen(factory)
+    trusting = {"ca": pki.ca, "minVersion": version, "maxVersion": version}
+    asking = ClientEndpoint(reactor, "localhost", front.getHost().port, trusting)
+    client = await asking.connect(protocol.Factory.forProtocol(lambda: Asking(question)))
+    # The bytes of the question keep the end behind them; without any it is there already.
+    await eventually(
+        lambda: factory.made and (factory.made[0].halfClosed or held(factory.made[0]))
+    )
+    late.go.callback(None)
+    await eventually(lambda: behind.made and behind.made[0].readEnded)
+    assert behind.made[0].received == b"header;" + question
+    behind.made[0].transport.write(b"answer")
+    behind.made[0].transport.loseConnection()
+    await eventually(lambda: client.lost and behind.made[0].lost)
+    assert client.received == b"answer"
+    assert client.lost.check(error.ConnectionDone)
+    assert factory.made[0].record.reason is Reason.DONE
     await front.stopListening()
     await port.stopListening()
 

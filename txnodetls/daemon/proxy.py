@@ -248,6 +248,10 @@ class Front(_Side):
         if header is not None:
             back.transport.write(header(self.record))
         self.join(back)
+        if Ended.READING in self.ended:
+            # The client had nothing to say, and has ended that while there was nobody to tell;
+            # what comes behind data waits, as the data does, until the front is resumed.
+            back.endWriting()
         self.transport.resumeProducing()
 
     def close(self) -> None:
