@@ -324,9 +324,7 @@ async def test_a_clients_end_before_there_is_a_backend_reaches_it_nevertheless(
     asking = ClientEndpoint(reactor, "localhost", front.getHost().port, trusting)
     client = await asking.connect(protocol.Factory.forProtocol(lambda: Asking(question)))
     # The bytes of the question keep the end behind them; without any it is there already.
-    await eventually(
-        lambda: factory.made and (factory.made[0].halfClosed or held(factory.made[0]))
-    )
+    await eventually(lambda: factory.made and (factory.made[0].halfClosed or held(factory.made[0])))
     late.go.callback(None)
     await eventually(lambda: behind.made and behind.made[0].readEnded)
     assert behind.made[0].received == b"header;" + question
