@@ -246,6 +246,15 @@ class Driver:
             return DONE
         return _OUTCOMES.get(_SSL_get_error(self.ssl, result), FAILED)
 
+    def handshakeDone(self) -> None:
+        """
+        The first handshake is done.
+
+        It is more than many connections ever have to say again: the memory that it took is given
+        back when a connection goes on to use what it has agreed on.
+        """
+        self._inputGrown = True
+
     def read(self) -> tuple[bytes, int, bool]:
         """
         Decrypt what there is, up to the size of one input area.
@@ -289,9 +298,10 @@ class Driver:
             return _plainBuffer[:got] if got else b"", outcome, False
 
     def _shrinkInput(self, got: int) -> None:
-        """A burst is over: give back the memory that it took."""
+        """A burst, or the handshake, is over: give back the memory that it took."""
         if got < _GROWN and not self.pendingInput():
             self._replaceInput()
+            self._outputGrown = True  # with the next answer, if that is small
 
     def sessionChanged(self) -> bool:
         """Whether the connection has another session than when last asked."""

@@ -651,6 +651,7 @@ class TLSEngine:
             self._checkPsk()
         self._happen(_SECURED)
         self.unread = True
+        self.driver.handshakeDone()
         if not queries.speaksTLS13(self.driver):
             hooks.watchHandshakes(self.driver, self)
         if self._settings.isServer:
