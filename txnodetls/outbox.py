@@ -41,16 +41,17 @@ class Outbox:
     It lies in the owner's engine until it is wanted: at the end of the turn,
     when another connection becomes the owner, or when there is a slice of it.
 
+    @ivar noted: the one whose engine may have something since it was last drained; or None.
     @ivar spent: how much the owner has sent in this turn; a connection that
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_length", "_noted", "_owner", "spent")
+    __slots__ = ("_held", "_length", "_owner", "noted", "spent")
 
     def __init__(self) -> None:
         self._owner: Sender | None = None
         self._held = 0  # plaintext encrypted since its engine was last drained
-        self._noted = False  # whether its engine may have something since then
+        self.noted: Sender | None = None
         self._length = 0  # ciphertext in the shared area
         self.spent = 0
 
@@ -62,10 +63,14 @@ class Outbox:
                 self.flush()
             if owner is None or owner._ticks is not socket._ticks:
                 # A reactor of its own has turns of its own.
-                socket._ticks.atEnd(self.endTurn)
+                ticks = socket._ticks
+                if ticks.active:
+                    ticks.endings.append(self.endTurn)
+                else:
+                    ticks.atEnd(self.endTurn)
             self._owner = socket
             self.spent = 0
-        self._noted = True
+        self.noted = socket
         self._held += length
         if self._held >= SLICE:
             self._drain(socket)
@@ -78,7 +83,7 @@ class Outbox:
         it stands on, which then is the owner.
         """
         while (owner := self._owner) is not None:
-            if self._noted:
+            if self.noted is not None:
                 self._drain(owner)
             length = self._length
             if not length:
@@ -89,7 +94,7 @@ class Outbox:
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
-        if self._noted or self._length:
+        if self.noted is not None or self._length:
             self.flush()
         self._owner = None
         self.spent = 0
@@ -105,13 +110,13 @@ class Outbox:
             if self._length:
                 self._send(socket)
             if self._owner is socket:
-                self._owner = None
+                self._owner = self.noted = None
                 self._held = 0
 
     def _drain(self, socket: Sender) -> None:
         """Move ciphertext from the engine into the area; send it when it is a batch."""
         self._held = 0
-        self._noted = False
+        self.noted = None
         while True:
             room = OUTPUT.size - self._length
             moved = socket._drain(self._length)

@@ -384,7 +384,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
                     _ON_EVENT[type(event)](self, event)
                 engine = self._engine
             if engine is not None:
-                if engine.driver.pendingOutput():
+                if OUTBOX.noted is not self and engine.driver.pendingOutput():
                     OUTBOX.note(self)
                 if self._secure and (self._waiting is not None or self._waitingFinal is not None):
                     self._catchUp(engine)
@@ -700,7 +700,9 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
             # Whoever is to be judged gets nothing before the verdict, even if
             # others write while it is given.
             return 0
-        return engine.drain(offset)
+        if engine.sending is _WITHHELD:
+            return 0
+        return engine.driver.drain(offset)
 
     def _sendArea(self, length: int) -> None:
         """Send the first bytes of the shared output area (called by the outbox)."""

@@ -27,6 +27,7 @@ What the reactor would do for its descriptors is done here for ours:
 
 from __future__ import annotations
 
+import contextlib
 import select
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -132,7 +133,8 @@ class Poller:
         if self._watched:  # by their sockets somebody has closed them behind our back
             self._watched.clear()
             self._flags.clear()
-            self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]
+            with contextlib.suppress(ReferenceError):  # the interpreter ends, the reactor first
+                self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]
         self._poll.close()
         self._poll = None
 

@@ -343,7 +343,14 @@ class SocketCarrier(Carrier):
         if self._sending is not _OPEN or self.closed:
             return
         self.bytesWritten += length
-        sent = 0 if self._queue else self._send(_OUTPUT[:length])
+        sent = 0
+        if not self._queue:
+            try:
+                sent = self._socket.send(_OUTPUT[:length])
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self._writeFailed(error.errno)
         if sent < length:
             self._enqueue(bytes(_OUTPUT[sent:length]), length - sent)
 
