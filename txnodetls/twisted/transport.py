@@ -193,7 +193,13 @@ class SocketTransport:
         stream = self._socket
         if stream._life or stream._writeState:  # it is not writable
             return
-        if not stream.write(data) and self._producer is not None and not self._paused:
+        # What has gone at once is not queued, however much it was.
+        if (
+            not stream.write(data)
+            and self._producer is not None
+            and not self._paused
+            and stream._writeLength
+        ):
             self._paused = True
             self._producer.pauseProducing()
 
