@@ -130,7 +130,11 @@ def verifyResult(driver: Driver) -> int:
 
 def certificateVerdict(driver: Driver) -> int:
     """The same, but that a peer without a certificate is not verified: OpenSSL says 0 then."""
-    return _NO_CERTIFICATE if peerCertificate(driver) is None else verifyResult(driver)
+    x509 = lib.SSL_get_peer_certificate(driver.ssl)
+    if x509 == _NULL:
+        return _NO_CERTIFICATE
+    lib.X509_free(x509)
+    return verifyResult(driver)
 
 
 def _der(x509: Any) -> bytes:
