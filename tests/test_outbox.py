@@ -20,6 +20,7 @@ class Sender:
         self.outbox = outbox
         self.below = below
         self.sent: list[bytes] = []
+        self.givenBack = 0
 
     def write(self, data: bytes) -> None:
         self.held += data
@@ -30,6 +31,10 @@ class Sender:
         OUTPUT.view[offset : offset + len(piece)] = piece
         self.held = self.held[len(piece) :]
         return len(piece)
+
+    def _giveBack(self) -> None:
+        assert not self.held
+        self.givenBack += 1
 
     def _sendArea(self, length: int) -> None:
         data = bytes(OUTPUT.view[:length])
@@ -204,3 +209,19 @@ def test_each_reactor_sends_at_the_end_of_its_own_turns(outbox: Outbox) -> None:
     one.write(b"c")
     still.advance(0)
     assert one.sent == [b"a", b"c"]
+
+
+def test_the_memory_of_a_burst_is_given_back_once_at_the_end_of_the_turn(
+    clock: Clock, outbox: Outbox
+) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+
+    def turn() -> None:
+        for _ in range(5):
+            one.write(bytes(SLICE))
+        assert one.givenBack == 0
+
+    ticksFor(clock).turn(turn)
+    assert one.givenBack == 1
+    ticksFor(clock).turn(lambda: other.write(b"little"))
+    assert (one.givenBack, other.givenBack) == (1, 0)

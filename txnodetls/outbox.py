@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from txnodetls.openssl.areas import OUTPUT
+from txnodetls.openssl.calls import GROWN
 from txnodetls.protocol.engine import SLICE
 from txnodetls.streams.ticks import TickQueue
 
@@ -33,6 +34,9 @@ class Sender(Protocol):
     def _sendArea(self, length: int) -> None:
         """Send the first C{length} bytes of the shared output area."""
 
+    def _giveBack(self) -> None:
+        """A turn in which much was sent is over: the memory that it took is not needed now."""
+
 
 class Outbox:
     """
@@ -46,13 +50,14 @@ class Outbox:
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_length", "_owner", "noted", "spent")
+    __slots__ = ("_held", "_length", "_much", "_owner", "noted", "spent")
 
     def __init__(self) -> None:
         self._owner: Sender | None = None
         self._held = 0  # plaintext encrypted since its engine was last drained
         self.noted: Sender | None = None
         self._length = 0  # ciphertext in the shared area
+        self._much = False  # whether the owner had so much in this turn that its engine keeps it
         self.spent = 0
 
     def note(self, socket: Sender, length: int = 0) -> None:
@@ -96,6 +101,10 @@ class Outbox:
         """The turn is over: send all there is, and begin anew."""
         if self.noted is not None or self._length:
             self.flush()
+        if self._much:
+            self._much = False
+            if self._owner is not None:
+                self._owner._giveBack()
         self._owner = None
         self.spent = 0
 
@@ -121,6 +130,8 @@ class Outbox:
             room = OUTPUT.size - self._length
             moved = socket._drain(self._length)
             self._length += moved
+            if moved > GROWN:
+                self._much = True
             if self._length >= BATCH:
                 self._send(socket)
             if moved < room or self._owner is not socket:

@@ -238,6 +238,28 @@ def test_bios_that_have_grown_are_replaced_and_others_are_not(joined: Joined) ->
     assert drained(client) == b"it goes on"
 
 
+def test_the_memory_of_a_burst_is_given_back_when_all_of_it_is_taken(joined: Joined) -> None:
+    client, server = joined.both()
+    drained(client)
+
+    def output() -> Any:
+        return server.connection._from_ssl
+
+    before = output()
+    server.write(b"small")
+    assert server.drain(0)
+    server.giveBack()
+    assert output() == before
+    server.write(bytes(100_000))
+    assert server.drain(OUTPUT.size - 60_000) == 60_000
+    server.giveBack()
+    assert output() == before  # some of it waits
+    rest = server.pendingOutput()
+    assert server.drain(0) == rest
+    server.giveBack()
+    assert output() != before
+
+
 def test_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Lib:
         BIO_new = staticmethod(lambda method: calls.ffi.NULL)

@@ -38,7 +38,7 @@ from OpenSSL._util import ffi, lib
 
 from txnodetls.openssl.areas import INPUT, OUTPUT
 
-__all__ = ["CLOSED", "DONE", "FAILED", "SUSPENDED", "WANT_READ", "Driver", "setPskHint"]
+__all__ = ["CLOSED", "DONE", "FAILED", "GROWN", "SUSPENDED", "WANT_READ", "Driver", "setPskHint"]
 
 # What became of a call.
 DONE: Final = 1
@@ -64,7 +64,7 @@ _plain = ffi.new("char[]", _PLAIN_SIZE)
 _plainBuffer = ffi.buffer(_plain)  # its slices are bytes objects
 _ALERT_SIZE: Final = 7
 # A BIO that has held more than this is replaced when it is empty.
-_GROWN: Final = 32768
+GROWN: Final = 32768
 
 _SSL_read = lib.SSL_read
 _SSL_write = lib.SSL_write
@@ -171,13 +171,13 @@ class Driver:
         """Take ciphertext from a bytes-like object that is not empty."""
         length = len(data)
         _BIO_write(self._rbio, _fromBuffer(data), length)
-        if length > _GROWN:
+        if length > GROWN:
             self._inputGrown = True
 
     def feedArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
         _BIO_write(self._rbio, _INPUT, length)
-        if length > _GROWN:
+        if length > GROWN:
             self._inputGrown = True
 
     def drain(self, offset: int) -> int:
@@ -190,7 +190,7 @@ class Driver:
         length: int = _BIO_read(self._wbio, place, _OUTPUT_SIZE - offset)
         if length <= 0:
             length = 0
-        elif length > _GROWN:
+        elif length > GROWN:
             self._outputGrown = True
             return length
         if self._outputGrown:
@@ -204,6 +204,11 @@ class Driver:
         while length := self.drain(0):
             parts.append(bytes(OUTPUT.view[:length]))
         return b"".join(parts)
+
+    def giveBack(self) -> None:
+        """Give back the memory of a burst, if all of it has been taken."""
+        if self._outputGrown and not self.pendingOutput():
+            self._replaceOutput()
 
     def pendingOutput(self) -> int:
         """How many bytes of ciphertext wait."""
@@ -299,7 +304,7 @@ class Driver:
 
     def _shrinkInput(self, got: int) -> None:
         """A burst, or the handshake, is over: give back the memory that it took."""
-        if got < _GROWN and not self.pendingInput():
+        if got < GROWN and not self.pendingInput():
             self._replaceInput()
             self._outputGrown = True  # with the next answer, if that is small
 

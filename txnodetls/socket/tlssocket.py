@@ -704,6 +704,11 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
             return 0
         return engine.driver.drain(offset)
 
+    def _giveBack(self) -> None:
+        """Give back the memory of a burst (called by the outbox)."""
+        if self._engine is not None:
+            self._engine.driver.giveBack()
+
     def _sendArea(self, length: int) -> None:
         """Send the first bytes of the shared output area (called by the outbox)."""
         if self._carrier is not None:
