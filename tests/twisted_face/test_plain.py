@@ -150,6 +150,24 @@ async def test_what_is_written_before_goes_out_before_it(pki: Pki) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_abort_is_no_end_for_the_peer() -> None:
+    async with Plain(HalfCloser) as plain:
+        plain.server.transport.abortConnection()
+        await until(lambda: plain.client.reason)
+        assert plain.client.reason.check(error.ConnectionLost)
+        assert "readConnectionLost" not in plain.client.calls
+        assert plain.server.reason.check(error.ConnectionAborted)
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_a_unix_socket_an_abort_closes(tmp_path: Path) -> None:
+    async with Plain(path=str(tmp_path / "plain")) as plain:
+        plain.server.transport.abortConnection()
+        await until(lambda: plain.client.reason)
+        assert plain.server.reason.check(error.ConnectionAborted)
+
+
+@pytest_twisted.ensureDeferred
 async def test_startTLS_says_what_it_takes() -> None:
     from twisted.internet.ssl import CertificateOptions
 

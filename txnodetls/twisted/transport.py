@@ -249,11 +249,19 @@ class SocketTransport:
         self._socket.end()
 
     def abortConnection(self) -> None:
-        """Close at once; what is queued is lost."""
+        """
+        Close at once; what is queued is lost.
+
+        The peer can tell that from an end: without TLS there is a RST (not over a UNIX socket,
+        which has none), with TLS no close_notify.
+        """
         self._sending = Sending.CLOSED
         if self._owner is not None:
             self._owner.aborting()
-        self._socket.destroy()
+        self._cut()
+
+    def _cut(self) -> None:
+        self._socket._reset()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Switch Nagle's algorithm off (True) or on."""
@@ -419,6 +427,9 @@ class TLSTransport(SocketTransport):
     __slots__ = ()
 
     _socket: TLSSocket
+
+    def _cut(self) -> None:
+        self._socket.destroy()
 
     @property
     def tlsSocket(self) -> TLSSocket:
