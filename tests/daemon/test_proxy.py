@@ -12,18 +12,26 @@ import hashlib
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import defer, error, interfaces, protocol, reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+)
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.support import Pki, eventually
-from txnodetls.daemon.proxy import Backend, Front
+from txnodetls.daemon.proxy import Backend, Front, PlainBackend, plainEndpoint
 from txnodetls.daemon.records import Reason, Record
+from txnodetls.transports.connecting import Target
 from txnodetls.twisted.endpoints import ClientEndpoint, ServerEndpoint
 
 
@@ -102,12 +110,11 @@ class Pair:
     factory: Watched
 
     @classmethod
-    async def make(cls) -> Pair:
+    async def make(cls, toBackend: Callable[[int], Any]) -> Pair:
         pair = cls()
         backend = Behind()
         backendPort = await listen(backend)
-        target = TCP4ClientEndpoint(reactor, "127.0.0.1", backendPort.getHost().port)
-        pair.factory = Watched(target)
+        pair.factory = Watched(toBackend(backendPort.getHost().port))
         frontPort = await listen(pair.factory)
         pair.ports = [frontPort, backendPort]
         pair.client = await dial(frontPort, Recorder())
@@ -124,9 +131,19 @@ class Pair:
             await port.stopListening()
 
 
-def withPair(test: Callable[[Pair], Any]) -> Callable[[], Any]:
-    async def run() -> None:
-        pair = await Pair.make()
+def theirs(port: int) -> Any:
+    """Twisted's own way to a backend, as any endpoint of Twisted's may be."""
+    return TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+
+
+def ours(port: int) -> Any:
+    """Our own way to a backend over plain TCP."""
+    return plainEndpoint(reactor, f"tcp:127.0.0.1:{port}")
+
+
+def withPair(test: Callable[[Pair], Any]) -> Callable[..., Any]:
+    async def run(toBackend: Callable[[int], Any]) -> None:
+        pair = await Pair.make(toBackend)
         try:
             await test(pair)
         finally:
@@ -134,7 +151,8 @@ def withPair(test: Callable[[Pair], Any]) -> Callable[[], Any]:
 
     run.__name__ = test.__name__
     run.__doc__ = test.__doc__
-    return pytest_twisted.ensureDeferred(run)
+    everyWay = pytest.mark.parametrize("toBackend", [theirs, ours])
+    return everyWay(pytest_twisted.ensureDeferred(run))
 
 
 @withPair
@@ -202,12 +220,13 @@ async def test_a_reset_by_the_backend_is_no_clean_end_for_the_client(pair: Pair)
     assert pair.client.lost.check(error.ConnectionLost)
 
 
+@pytest.mark.parametrize("toBackend", [theirs, ours])
 @pytest_twisted.ensureDeferred
-async def test_without_a_backend_the_client_is_cut_off() -> None:
+async def test_without_a_backend_the_client_is_cut_off(toBackend: Callable[[int], Any]) -> None:
     unreachable = await listen(Behind())
     number = unreachable.getHost().port
     await unreachable.stopListening()
-    front = await listen(Watched(TCP4ClientEndpoint(reactor, "127.0.0.1", number)))
+    front = await listen(Watched(toBackend(number)))
     client = await dial(front, Recorder())
     await eventually(lambda: client.lost)
     assert not client.readEnded
@@ -308,15 +327,16 @@ class Asking(Recorder):
         self.transport.loseWriteConnection()
 
 
+@pytest.mark.parametrize("toBackend", [theirs, ours])
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 @pytest.mark.parametrize("question", [b"", b"question"], ids=["nothing", "question"])
 @pytest_twisted.ensureDeferred
 async def test_a_clients_end_before_there_is_a_backend_reaches_it_nevertheless(
-    question: bytes, version: str, pki: Pki
+    question: bytes, version: str, toBackend: Callable[[int], Any], pki: Pki
 ) -> None:
     behind = Behind()
     port = await listen(behind)
-    late = Late(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port))
+    late = Late(toBackend(port.getHost().port))
     factory = Watched(late, header=lambda record: b"header;")
     options = {"key": pki.server.key, "cert": pki.server.cert}
     front = await ServerEndpoint(reactor, options, port=0, host="127.0.0.1").listen(factory)
@@ -384,6 +404,80 @@ async def test_a_client_that_does_not_read_stops_the_backend(pair: Pair) -> None
     pair.client.transport.resumeProducing()
     await eventually(lambda: len(pair.client.received) == total)
     assert hashlib.sha256(pair.client.received).digest() == digest.digest()
+
+
+@withPair
+async def test_a_backend_that_does_not_read_stops_the_client(pair: Pair) -> None:
+    total = 24 * 1024 * 1024
+    pair.backend.transport.pauseProducing()
+    digest = hashlib.sha256()
+    source = Source(pair.client.transport, total, digest)
+    pair.client.transport.registerProducer(source, True)
+    source.resumeProducing()
+    await eventually(lambda: source.paused)
+    settled = defer.Deferred()
+    reactor.callLater(0.2, settled.callback, None)
+    await settled
+    assert source.left > total // 2
+    pair.backend.transport.resumeProducing()
+    await eventually(lambda: len(pair.backend.received) == total)
+    assert hashlib.sha256(pair.backend.received).digest() == digest.digest()
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("tcp:127.0.0.1:80", PlainBackend),
+        ("TCP:host=localhost:port=80", PlainBackend),
+        ("unix:/run/backend", PlainBackend),
+        ("unix:path=/run/backend", PlainBackend),
+        ("tcp:backend.example:80", TCP4ClientEndpoint),
+        ("tcp:127.0.0.1:80:timeout=5", TCP4ClientEndpoint),
+        ("tcp:127.0.0.1:80:bindAddress=127.0.0.2", TCP4ClientEndpoint),
+        (r"tcp:\:\:1:80", TCP4ClientEndpoint),
+        ("unix:/run/backend:lockfile=1", UNIXClientEndpoint),
+    ],
+)
+def test_the_ways_to_a_backend_that_need_nothing_of_twisteds_are_our_own(
+    target: str, kind: type
+) -> None:
+    assert type(plainEndpoint(reactor, target)) is kind
+
+
+def test_what_is_no_endpoint_is_refused() -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        plainEndpoint(reactor, "nonsense:80")
+
+
+def test_an_address_that_does_not_answer_has_its_time() -> None:
+    clock: Any = MemoryReactorClock()
+    failed: list[Failure] = []
+    PlainBackend(clock, Target("192.0.2.1", 80)).connect(Behind()).addErrback(failed.append)
+    clock.advance(29)
+    assert failed == []
+    clock.advance(1)
+    assert failed[0].check(error.TimeoutError)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_backend_on_a_unix_socket_is_reached(tmp_path: Path) -> None:
+    behind = Behind()
+    path = str(tmp_path / "backend")
+    port = await UNIXServerEndpoint(reactor, path).listen(behind)
+    front = await listen(Watched(plainEndpoint(reactor, f"unix:{path}")))
+    client = await dial(front, Recorder())
+    client.transport.write(b"question")
+    client.transport.loseWriteConnection()
+    await eventually(lambda: behind.made and behind.made[0].readEnded)
+    assert behind.made[0].received == b"question"
+    behind.made[0].transport.write(b"answer")
+    behind.made[0].transport.loseConnection()
+    await eventually(lambda: client.readEnded)
+    assert client.received == b"answer"
+    client.transport.loseConnection()
+    await eventually(lambda: client.lost)
+    await front.stopListening()
+    await port.stopListening()
 
 
 @implementer(interfaces.IPushProducer)

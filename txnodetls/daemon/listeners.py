@@ -26,7 +26,7 @@ from txnodetls.daemon.echo import Echo
 from txnodetls.daemon.front import FrontServer
 from txnodetls.daemon.limits import Gate, Times
 from txnodetls.daemon.logs import agreed
-from txnodetls.daemon.proxy import Backend, Front
+from txnodetls.daemon.proxy import Backend, Front, plainEndpoint
 from txnodetls.daemon.proxyprotocol import (
     Header,
     HeaderError,
@@ -214,7 +214,7 @@ class Listener:
 
     def _endpoint(self, serving: Serving) -> Any:
         if serving.mode is Mode.TERMINATE:
-            return clientFromString(self._reactor, serving.target)
+            return plainEndpoint(self._reactor, serving.target)
         place, options = serving.place, serving.options
         # The time is this daemon's own business.
         if isinstance(place, str):

@@ -26,18 +26,21 @@ is closed instead, after what is queued.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IProtocol,
+    IProtocolFactory,
     IPushProducer,
     ISSLTransport,
     IStreamClientEndpoint,
@@ -48,8 +51,108 @@ from zope.interface import implementer
 
 from txnodetls.daemon.records import Reason, Record
 from txnodetls.errors import OpenSSLError
+from txnodetls.net.lookup import isIP
+from txnodetls.net.socket import Socket
+from txnodetls.streams.duplex import markOf
+from txnodetls.transports.carrier import Carrier
+from txnodetls.transports.connecting import Target, attempt
+from txnodetls.twisted.adapter import ProtocolAdapter
+from txnodetls.twisted.endpoints import CONNECT_TIMEOUT, NoProtocol, connectFailure
+from txnodetls.twisted.transport import SocketTransport
 
-__all__ = ["Backend", "Front"]
+__all__ = ["Backend", "Front", "PlainBackend", "plainEndpoint"]
+
+# From how much on that waits for a backend its client is paused; the same as everywhere.
+_MARK: Final = markOf("highWaterMark", None, None)
+
+# The endpoints that need none of Twisted's: host and port, or a path, and nothing else.
+_OWN: Final = re.compile(
+    r"(?i:tcp):(?:host=)?(?P<host>[^:=\\]+):(?:port=)?(?P<port>[0-9]{1,5})"
+    r"|(?i:unix):(?:path=)?(?P<path>[^:=\\]+)"
+)
+
+
+def plainEndpoint(reactor: Any, target: str) -> IStreamClientEndpoint:
+    """
+    The endpoint of a backend without TLS.
+
+    To an IP address or a UNIX socket the bytes are moved by our own transport, which reads more
+    at a time and tries at once what it has to write.  Whatever else Twisted has a string for is
+    Twisted's.
+
+    @param target: as C{clientFromString} takes it.
+    @raise ValueError: it does not.
+    """
+    theirs = clientFromString(reactor, target)
+    found = _OWN.fullmatch(target)
+    if found is None:
+        return theirs
+    if found["path"] is not None:
+        return PlainBackend(reactor, Target(found["path"]))
+    host = {"localhost": "127.0.0.1"}.get(found["host"], found["host"])
+    return PlainBackend(reactor, Target(host, int(found["port"]))) if isIP(host) else theirs
+
+
+@implementer(IStreamClientEndpoint)
+class PlainBackend:
+    """
+    Connects to one address, and has our own transport on the connection.
+
+    It is L{txnodetls.twisted.plain.PlainClientEndpoint} without all that a C{net.Socket} can be
+    asked on its way to a peer, which costs a proxy much for each of its connections.
+    """
+
+    def __init__(self, reactor: Any, target: Target) -> None:
+        self._reactor = reactor
+        self._target = target
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Connect.
+
+        @return: the protocol, or one of Twisted's C{ConnectError}s whose C{__cause__} is Node's.
+        """
+
+        def giveUp(_: object = None) -> None:
+            trying.cancel()
+            if timer.active():
+                timer.cancel()
+
+        def late() -> None:
+            giveUp()
+            result.errback(Failure(ConnectTimeoutError()))
+
+        def done(error: BaseException | None, carrier: Carrier | None) -> None:
+            timer.cancel()
+            if carrier is None:
+                result.errback(connectFailure(error or ConnectError()))
+                return
+            try:
+                protocol = self._carried(carrier, protocolFactory)
+            except Exception:
+                result.errback(Failure())
+            else:
+                result.callback(protocol)
+
+        result: Deferred[IProtocol] = Deferred(giveUp)
+        trying = attempt(self._target, self._reactor, done)
+        timer = self._reactor.callLater(CONNECT_TIMEOUT, late)
+        return result
+
+    def _carried(self, carrier: Carrier, factory: IProtocolFactory) -> IProtocol:
+        socket = Socket.__new__(Socket)
+        socket._initAccepted(carrier.ticks, True, _MARK)
+        socket._stand(carrier)
+        transport = SocketTransport(socket)
+        try:
+            protocol = factory.buildProtocol(transport.getPeer())
+            if protocol is None:
+                raise NoProtocol(f"{factory!r} has no protocol for {transport.getPeer()}")
+        except Exception:
+            socket.destroy()
+            raise
+        ProtocolAdapter(socket, protocol, transport).start()
+        return protocol
 
 
 @dataclass(frozen=True, slots=True)
