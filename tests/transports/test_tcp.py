@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from tests.support import eventually, runPython
 from tests.transports.owners import Owner, fill, tcpPair, unixPair
-from txnodetls.openssl.areas import OUTPUT
+from txnodetls.openssl.areas import INPUT, OUTPUT
 from txnodetls.transports import tcp as module
 from txnodetls.transports.tcp import SocketCarrier, addressOf, fits
 
@@ -701,3 +701,34 @@ async def test_an_owner_that_leaves_in_a_turn_is_not_called_any_more(tcp: Wire) 
     tcp.carrier.readConnectionLost(None)
     tcp.carrier.connectionLost(None)
     assert tcp.owner.events == ["data", "closed"]
+
+
+@ensureDeferred
+async def test_a_read_that_fills_the_area_is_followed_by_others_but_not_for_ever(
+    tcp: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 1000
+    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
+    monkeypatch.setattr(module, "_INPUT_SIZE", room)
+    tcp.carrier.resume()
+    tcp.peer.sendall(bytes(10 * room))
+    tcp.carrier.doRead()
+    assert len(tcp.owner.received) == (1 + module._READS_ON) * room
+    await eventually(lambda: len(tcp.owner.received) == 10 * room)
+
+
+def test_reading_on_ends_when_the_owner_wants_no_more(
+    tcp: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 1000
+    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
+    monkeypatch.setattr(module, "_INPUT_SIZE", room)
+    tcp.owner.onData = lambda data: tcp.carrier.pause()
+    tcp.carrier.resume()
+    tcp.peer.sendall(bytes(10 * room))
+    tcp.carrier.doRead()
+    assert len(tcp.owner.received) == room
+    tcp.carrier.resume()
+    tcp.owner.onData = lambda data: tcp.carrier.abort()
+    tcp.carrier.doRead()
+    assert len(tcp.owner.received) == 2 * room

@@ -64,6 +64,8 @@ _INPUT = INPUT.view
 _OUTPUT = OUTPUT.view
 _TRASH = bytearray(64 * 1024)
 _PARTING = 30.0  # seconds that a peer has to take the last bytes: its line may be slow
+_INPUT_SIZE = INPUT.size
+_READS_ON = 3  # reads behind one that filled the input area, before others have their turn
 _TRASH_READS = 16  # at most; a peer that sends on and on is not waited for
 _PIECES = 64  # of the queue, per sendmsg; Linux takes 1024
 _RESET = struct.pack("ii", 1, 0)
@@ -188,6 +190,7 @@ class SocketCarrier(Carrier):
 
     __slots__ = (
         "__weakref__",
+        "_filled",
         "_leave",
         "_peer",
         "_poller",
@@ -213,6 +216,7 @@ class SocketCarrier(Carrier):
         # What the kernel did not take; most connections never have any.
         self._queue: deque[bytes | memoryview] | None = None
         self._leave: _Leave | None = None
+        self._filled = False
         self._sending = _OPEN
         self._receiving = _PAUSED
         self._watched = False
@@ -235,6 +239,19 @@ class SocketCarrier(Carrier):
     def doRead(self) -> None:
         """There is something to read."""
         self.ticks.turn(self._receive)
+        if self._filled:
+            self._readOn()
+
+    def _readOn(self) -> None:
+        """A read has filled the area: a few more, each a turn, before others have theirs."""
+        for _ in range(_READS_ON):
+            self._filled = False
+            if self._receiving is not _FLOWING or self.closed:
+                return
+            self.ticks.turn(self._receive)
+            if not self._filled:
+                return
+        self._filled = False
 
     def doWrite(self) -> None:
         """The kernel takes more."""
@@ -282,6 +299,7 @@ class SocketCarrier(Carrier):
             self.owner.carrierEnd()
             return
         self.bytesRead += length
+        self._filled = length == _INPUT_SIZE
         try:
             self.owner.carrierArea(length)
         except BaseException:
