@@ -85,7 +85,7 @@ def comparison(record: Record) -> str:
     rows = []
     for workload, runs in record["figures"].items():
         lower = workload in targets.LOWER_IS_BETTER
-        cells = [workload + (" ↓" if lower else "")]
+        cells = [_named(workload)]
         for peer in peers:
             rates = ratios(runs, peer, base)
             cells.append(absolute(runs, peer) if peer == base else spread(rates))
@@ -95,6 +95,10 @@ def comparison(record: Record) -> str:
                 cells.append(_verdict(rates, goal, lower))
         rows.append(cells)
     return markdown(head, rows)
+
+
+def _named(workload: str) -> str:
+    return workload + (" ↓" if workload in targets.LOWER_IS_BETTER else "")
 
 
 def _verdict(rates: Sequence[float], goal: float | None, lower: bool) -> str:
@@ -111,8 +115,7 @@ def againstTwisted(record: Record) -> str:
         if rates:
             goal = targets.AGAINST_TWISTED.get(workload)
             lower = workload in targets.LOWER_IS_BETTER
-            name = workload + (" ↓" if lower else "")
-            rows.append([name, spread(rates), _verdict(rates, goal, lower)])
+            rows.append([_named(workload), spread(rates), _verdict(rates, goal, lower)])
     if not rows:
         return ""
     return markdown(["workload", "twisted-face / twisted", "target"], rows)
@@ -139,8 +142,7 @@ def proxyTable(record: Record) -> str:
     base, peers = record["about"]["base"], peersOf(record)
     rows = []
     for workload, runs in record["figures"].items():
-        lower = workload in targets.LOWER_IS_BETTER
-        cells = [workload + (" ↓" if lower else "")]
+        cells = [_named(workload)]
         for peer in peers:
             rates = ratios(runs, peer, base)
             shown = "" if peer == base or not rates else f", {spread(rates)}"

@@ -387,41 +387,33 @@ async def test_it_can_be_closed_from_here(pair: Pair) -> None:
     await eventually(lambda: pair.client.readEnded and pair.backend.readEnded)
 
 
-@withPair
-async def test_a_client_that_does_not_read_stops_the_backend(pair: Pair) -> None:
+async def heldBack(reader: Any, writer: Any) -> None:
+    """Who does not read stops who writes, and then all comes."""
     total = 24 * 1024 * 1024
-    pair.client.transport.pauseProducing()
+    reader.transport.pauseProducing()
     digest = hashlib.sha256()
-    source = Source(pair.backend.transport, total, digest)
-    pair.backend.transport.registerProducer(source, True)
+    source = Source(writer.transport, total, digest)
+    writer.transport.registerProducer(source, True)
     source.resumeProducing()
     # Both kernels' buffers and ours fill up, far below the whole.
     await eventually(lambda: source.paused)
-    settled = defer.Deferred()
+    settled: defer.Deferred[None] = defer.Deferred()
     reactor.callLater(0.2, settled.callback, None)
     await settled
     assert source.left > total // 2
-    pair.client.transport.resumeProducing()
-    await eventually(lambda: len(pair.client.received) == total)
-    assert hashlib.sha256(pair.client.received).digest() == digest.digest()
+    reader.transport.resumeProducing()
+    await eventually(lambda: len(reader.received) == total)
+    assert hashlib.sha256(reader.received).digest() == digest.digest()
+
+
+@withPair
+async def test_a_client_that_does_not_read_stops_the_backend(pair: Pair) -> None:
+    await heldBack(pair.client, pair.backend)
 
 
 @withPair
 async def test_a_backend_that_does_not_read_stops_the_client(pair: Pair) -> None:
-    total = 24 * 1024 * 1024
-    pair.backend.transport.pauseProducing()
-    digest = hashlib.sha256()
-    source = Source(pair.client.transport, total, digest)
-    pair.client.transport.registerProducer(source, True)
-    source.resumeProducing()
-    await eventually(lambda: source.paused)
-    settled = defer.Deferred()
-    reactor.callLater(0.2, settled.callback, None)
-    await settled
-    assert source.left > total // 2
-    pair.backend.transport.resumeProducing()
-    await eventually(lambda: len(pair.backend.received) == total)
-    assert hashlib.sha256(pair.backend.received).digest() == digest.digest()
+    await heldBack(pair.backend, pair.client)
 
 
 @pytest.mark.parametrize(

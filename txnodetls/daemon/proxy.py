@@ -56,9 +56,8 @@ from txnodetls.net.socket import Socket
 from txnodetls.streams.duplex import markOf
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.connecting import Target, attempt
-from txnodetls.twisted.adapter import ProtocolAdapter
-from txnodetls.twisted.endpoints import CONNECT_TIMEOUT, NoProtocol, connectFailure
-from txnodetls.twisted.transport import SocketTransport
+from txnodetls.twisted.endpoints import CONNECT_TIMEOUT, connectFailure
+from txnodetls.twisted.plain import adapt
 
 __all__ = ["Backend", "Front", "PlainBackend", "plainEndpoint"]
 
@@ -143,16 +142,7 @@ class PlainBackend:
         socket = Socket.__new__(Socket)
         socket._initAccepted(carrier.ticks, True, _MARK)
         socket._stand(carrier)
-        transport = SocketTransport(socket)
-        try:
-            protocol = factory.buildProtocol(transport.getPeer())
-            if protocol is None:
-                raise NoProtocol(f"{factory!r} has no protocol for {transport.getPeer()}")
-        except Exception:
-            socket.destroy()
-            raise
-        ProtocolAdapter(socket, protocol, transport).start()
-        return protocol
+        return adapt(socket, factory)
 
 
 @dataclass(frozen=True, slots=True)

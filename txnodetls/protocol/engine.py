@@ -845,10 +845,6 @@ class TLSEngine:
         # A client has to name one, be it that the server does not know it.
         return known[0] if self._npn is None else self._npn
 
-    def alpnProtocol(self) -> bytes:
-        """The protocol agreed on by ALPN; empty if there is none."""
-        return queries.alpnSelected(self.driver)
-
     def npnProtocol(self) -> bytes | None:
         """The protocol agreed on by NPN, or None."""
         if self._settings.npn and self._settings.isServer:

@@ -403,7 +403,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         if event.again:
             self._renegotiated()
             return
-        selected = engine.alpnProtocol()
+        selected = queries.alpnSelected(engine.driver)
         self.alpnProtocol = selected.decode("latin-1") if selected else False
         named = engine.npnProtocol()
         self.npnProtocol = named.decode("latin-1") if named else False
@@ -700,9 +700,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
             # Whoever is to be judged gets nothing before the verdict, even if
             # others write while it is given.
             return 0
-        if engine.sending is _WITHHELD:
-            return 0
-        return engine.driver.drain(offset)
+        return engine.drain(offset)
 
     def _giveBack(self) -> None:
         """Give back the memory of a burst (called by the outbox)."""

@@ -33,12 +33,12 @@ from txnodetls.twisted.adapter import ProtocolAdapter
 from txnodetls.twisted.endpoints import CONNECT_TIMEOUT, NoProtocol, _Port, connectFailure
 from txnodetls.twisted.transport import SocketTransport
 
-__all__ = ["PlainClientEndpoint", "PlainServerEndpoint"]
+__all__ = ["PlainClientEndpoint", "PlainServerEndpoint", "adapt"]
 
 log = Logger()
 
 
-def _adapt(socket: Socket, factory: IProtocolFactory) -> IProtocol:
+def adapt(socket: Socket, factory: IProtocolFactory) -> IProtocol:
     """
     One of the factory's protocols for a connected socket.
 
@@ -77,7 +77,7 @@ class PlainServerEndpoint:
 
         def accepted(socket: Socket) -> None:
             try:
-                _adapt(socket, protocolFactory)
+                adapt(socket, protocolFactory)
             except NoProtocol:
                 pass
             except Exception:
@@ -142,7 +142,7 @@ class PlainClientEndpoint:
             settle()
             socket.once("close", lambda hadError: protocolFactory.doStop())
             try:
-                protocol = _adapt(socket, protocolFactory)
+                protocol = adapt(socket, protocolFactory)
             except Exception:
                 result.errback(Failure())
             else:
