@@ -90,7 +90,13 @@ def refusal(pki: Pki, version: str, server: Credentials, ca: bytes, **client: An
     """The code with which a client refuses a server; None if it takes it."""
     pair = memoryPair(
         pki,
-        {"key": server.key, "cert": server.cert, "maxVersion": version},
+        # Whatever its certificate is like, it is the client that is to refuse it.
+        {
+            "key": server.key,
+            "cert": server.cert,
+            "maxVersion": version,
+            "ciphers": "DEFAULT:@SECLEVEL=0",
+        },
         {"ca": ca, **client},
         pump=False,
     )
