@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from txnodetls.openssl.areas import OUTPUT
+from txnodetls.openssl.calls import GROWN
 from txnodetls.outbox import BATCH, Outbox
 from txnodetls.protocol.engine import SLICE
 from txnodetls.streams.ticks import ticksFor
@@ -20,27 +20,19 @@ class Sender:
         self.outbox = outbox
         self.below = below
         self.sent: list[bytes] = []
-        self.givenBack = 0
+        self.much: list[bool] = []
 
     def write(self, data: bytes) -> None:
         self.held += data
         self.outbox.note(self, len(data))
 
-    def _drain(self, offset: int) -> int:
-        piece = self.held[: OUTPUT.size - offset]
-        OUTPUT.view[offset : offset + len(piece)] = piece
-        self.held = self.held[len(piece) :]
-        return len(piece)
-
-    def _giveBack(self) -> None:
-        assert not self.held
-        self.givenBack += 1
-
-    def _sendArea(self, length: int) -> None:
-        data = bytes(OUTPUT.view[:length])
+    def _ship(self, much: bool) -> int:
+        data, self.held = self.held, b""
         self.sent.append(data)
+        self.much.append(much)
         if self.below is not None:
             self.below.write(data)
+        return len(data)
 
 
 @pytest.fixture
@@ -118,13 +110,22 @@ def test_a_batch_does_not_wait(clock: Clock, outbox: Outbox) -> None:
     assert outbox.spent == 0
 
 
-def test_more_than_the_area_holds_leaves_in_parts(clock: Clock, outbox: Outbox) -> None:
-    one = Sender(clock, outbox)
-    data = bytes(range(256)) * (3 * OUTPUT.size // 256)
-    one.write(data)
-    clock.advance(0)
-    assert b"".join(one.sent) == data
-    assert max(len(each) for each in one.sent) <= OUTPUT.size
+def test_it_says_whether_there_is_much(clock: Clock, outbox: Outbox) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+
+    def turn() -> None:
+        one.write(bytes(GROWN))
+        outbox.flushFor(one)
+        one.write(bytes(GROWN + 1))
+        outbox.flushFor(one)
+        one.write(b"the rest of much")
+        other.write(b"little")
+
+    ticksFor(clock).turn(turn)
+    assert one.much == [False, True, True]
+    assert other.much == [False]
+    ticksFor(clock).turn(lambda: one.write(b"little"))
+    assert one.much[-1] is False
 
 
 def test_what_is_spent_is_counted_anew_for_everyone_and_each_turn(
@@ -167,16 +168,7 @@ def test_what_is_forgotten_is_not_sent(clock: Clock, outbox: Outbox) -> None:
     assert one.sent == []
 
 
-def test_what_was_drained_already_is_sent_all_the_same(clock: Clock, outbox: Outbox) -> None:
-    one = Sender(clock, outbox)
-    one.write(bytes(SLICE))
-    one.held += b"not this"
-    outbox.forget(one)
-    clock.advance(0)
-    assert one.sent == [bytes(SLICE)]
-
-
-@pytest.mark.parametrize("size", [1, SLICE, BATCH, 3 * OUTPUT.size])
+@pytest.mark.parametrize("size", [1, SLICE, BATCH, 3 * BATCH])
 def test_connections_that_stand_on_each_other_keep_their_order(
     size: int, clock: Clock, outbox: Outbox
 ) -> None:
@@ -209,19 +201,3 @@ def test_each_reactor_sends_at_the_end_of_its_own_turns(outbox: Outbox) -> None:
     one.write(b"c")
     still.advance(0)
     assert one.sent == [b"a", b"c"]
-
-
-def test_the_memory_of_a_burst_is_given_back_once_at_the_end_of_the_turn(
-    clock: Clock, outbox: Outbox
-) -> None:
-    one, other = Sender(clock, outbox), Sender(clock, outbox)
-
-    def turn() -> None:
-        for _ in range(5):
-            one.write(bytes(SLICE))
-        assert one.givenBack == 0
-
-    ticksFor(clock).turn(turn)
-    assert one.givenBack == 1
-    ticksFor(clock).turn(lambda: other.write(b"little"))
-    assert (one.givenBack, other.givenBack) == (1, 0)

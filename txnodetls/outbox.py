@@ -3,18 +3,16 @@ Where ciphertext is gathered before it goes to the kernel.
 
 Each C{send()} may wake the peer, and that costs more than encrypting what is
 sent.  So all that one turn of the reactor writes is gathered, and leaves in as
-few calls as possible: at the end of the turn, when the area is full, or when
-another connection's turn to write has come.  There is one area for all
-connections, because there is one thread, and it is empty between the turns.
+few calls as possible: at the end of the turn, when there is half a MiB, or when
+another connection's turn to write has come.  It lies in one connection's engine
+at a time, because there is one thread, and is gone between the turns.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.openssl.calls import GROWN
-from txnodetls.protocol.engine import SLICE
 from txnodetls.streams.ticks import TickQueue
 
 __all__ = ["OUTBOX", "Outbox", "Sender"]
@@ -28,36 +26,28 @@ class Sender(Protocol):
 
     _ticks: TickQueue
 
-    def _drain(self, offset: int) -> int:
-        """Move ciphertext into the shared output area, from C{offset} on; how many bytes."""
-
-    def _sendArea(self, length: int) -> None:
-        """Send the first C{length} bytes of the shared output area."""
-
-    def _giveBack(self) -> None:
-        """A turn in which much was sent is over: the memory that it took is not needed now."""
+    def _ship(self, much: bool) -> int:
+        """Send the ciphertext that its engine holds; how many bytes."""
 
 
 class Outbox:
     """
     The ciphertext that one connection, the owner, has to send in this turn.
 
-    It lies in the owner's engine until it is wanted: at the end of the turn,
-    when another connection becomes the owner, or when there is a slice of it.
+    It lies in the owner's engine until it is sent: at the end of the turn, when another
+    connection becomes the owner, or when there is a batch of it.
 
-    @ivar noted: the one whose engine may have something since it was last drained; or None.
+    @ivar noted: the one whose engine may have something that was not sent yet; or None.
     @ivar spent: how much the owner has sent in this turn; a connection that
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_length", "_much", "_owner", "noted", "spent")
+    __slots__ = ("_held", "_owner", "noted", "spent")
 
     def __init__(self) -> None:
         self._owner: Sender | None = None
-        self._held = 0  # plaintext encrypted since its engine was last drained
+        self._held = 0  # plaintext that was encrypted, and not sent yet
         self.noted: Sender | None = None
-        self._length = 0  # ciphertext in the shared area
-        self._much = False  # whether the owner had so much in this turn that its engine keeps it
         self.spent = 0
 
     def note(self, socket: Sender, length: int = 0) -> None:
@@ -77,8 +67,8 @@ class Outbox:
             self.spent = 0
         self.noted = socket
         self._held += length
-        if self._held >= SLICE:
-            self._drain(socket)
+        if self._held >= BATCH:
+            self._ship(socket)
 
     def flush(self) -> None:
         """
@@ -87,24 +77,13 @@ class Outbox:
         What one connection sends may become the output of the connection that
         it stands on, which then is the owner.
         """
-        while (owner := self._owner) is not None:
-            if self.noted is not None:
-                self._drain(owner)
-            length = self._length
-            if not length:
-                break
-            self._length = 0
-            self.spent += length
-            owner._sendArea(length)
+        while (noted := self.noted) is not None:
+            self._ship(noted)
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
-        if self.noted is not None or self._length:
+        if self.noted is not None:
             self.flush()
-        if self._much:
-            self._much = False
-            if self._owner is not None:
-                self._owner._giveBack()
         self._owner = None
         self.spent = 0
 
@@ -114,33 +93,18 @@ class Outbox:
             self.flush()
 
     def forget(self, socket: Sender) -> None:
-        """Whatever C{socket}'s engine still holds is not sent; what was drained is."""
+        """Whatever C{socket}'s engine still holds is not sent."""
         if self._owner is socket:
-            if self._length:
-                self._send(socket)
-            if self._owner is socket:
-                self._owner = self.noted = None
-                self._held = 0
+            self._owner = self.noted = None
+            self._held = 0
 
-    def _drain(self, socket: Sender) -> None:
-        """Move ciphertext from the engine into the area; send it when it is a batch."""
+    def _ship(self, socket: Sender) -> None:
+        much = self._held > GROWN or self.spent > GROWN
         self._held = 0
         self.noted = None
-        while True:
-            room = OUTPUT.size - self._length
-            moved = socket._drain(self._length)
-            self._length += moved
-            if moved > GROWN:
-                self._much = True
-            if self._length >= BATCH:
-                self._send(socket)
-            if moved < room or self._owner is not socket:
-                return
-
-    def _send(self, socket: Sender) -> None:
-        length, self._length = self._length, 0
-        self.spent += length
-        socket._sendArea(length)
+        sent = socket._ship(much)
+        if self._owner is socket:
+            self.spent += sent
 
 
 OUTBOX: Final = Outbox()

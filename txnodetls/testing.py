@@ -25,7 +25,6 @@ from twisted.internet.task import Clock
 
 from txnodetls.client import connect
 from txnodetls.net.socket import Socket
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.pki.throwaway import ThrowawayCA, throwawayCertificate
 from txnodetls.server import Server
 from txnodetls.socket import TLSSocket
@@ -157,10 +156,6 @@ class _Wire(Carrier):
         self.bytesWritten += len(data)
         self.queued += len(data)
         self.peer.queue.append(bytes(data))
-
-    def writeArea(self, length: int) -> None:
-        """L{write} for the output area."""
-        self.write(OUTPUT.view[:length])
 
     def end(self) -> None:
         """End this side."""

@@ -26,9 +26,3 @@ def test_a_socket_reads_into_and_sends_from_an_area() -> None:
         OUTPUT.view[:5] = INPUT.view[:5]
         near.send(OUTPUT.view[:5])
         assert far.recv(10) == b"hello"
-
-
-def test_the_areas_hold_what_they_are_for() -> None:
-    assert INPUT.size == 256 * 1024
-    # One batch of gathered ciphertext and one slice more.
-    assert OUTPUT.size >= 512 * 1024 + 2 * 128 * 1024

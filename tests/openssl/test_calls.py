@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import Any
 
 import pytest
@@ -32,6 +34,11 @@ class Joined:
 
     def both(self) -> tuple[Driver, Driver]:
         return self.client, self.server
+
+
+def move(data: memoryview) -> None:
+    """From the output area to the input area."""
+    INPUT.view[: len(data)] = data
 
 
 def carry(sender: Driver, receiver: Driver) -> int:
@@ -188,22 +195,10 @@ def test_what_is_no_session_is_not_taken(session: bytes) -> None:
 # -- memory
 
 
-def test_the_output_area_is_filled_from_where_one_likes(joined: Joined) -> None:
-    client, server = joined.both()
-    client.write(b"x" * 100)
-    waiting = client.pendingOutput()
-    assert client.drain(1000) == waiting
-    assert client.drain(1000) == 0
-    assert client.drain(OUTPUT.size) == 0
-    server.feed(bytes(OUTPUT.view[1000 : 1000 + waiting]))
-    assert server.read()[0] == b"x" * 100
-
-
 def test_the_input_area_is_as_good_as_bytes(joined: Joined) -> None:
     client, server = joined.both()
     client.write(b"x" * 100)
-    length = client.drain(0)
-    INPUT.view[:length] = OUTPUT.view[:length]
+    length = client.drain(move)
     server.feedArea(length)
     assert server.read()[0] == b"x" * 100
 
@@ -238,26 +233,76 @@ def test_bios_that_have_grown_are_replaced_and_others_are_not(joined: Joined) ->
     assert drained(client) == b"it goes on"
 
 
-def test_the_memory_of_a_burst_is_given_back_when_all_of_it_is_taken(joined: Joined) -> None:
+@pytest.mark.parametrize("size", [1, OUTPUT.size, 5 * OUTPUT.size])
+def test_output_may_be_taken_from_where_it_lies(joined: Joined, size: int) -> None:
     client, server = joined.both()
     drained(client)
+    for _ in range(3):
+        data = os.urandom(size)
+        server.write(data)
+        waiting = server.pendingOutput()
+        taken: list[bytes] = []
+        assert server.drainMuch(lambda view, taken=taken: taken.append(bytes(view))) == waiting
+        assert [len(each) for each in taken] == [waiting]
+        assert server.pendingOutput() == server.drainMuch(taken.append) == 0
+        client.feed(taken[0])
+        assert drained(client) == data
 
-    def output() -> Any:
-        return server.connection._from_ssl
 
-    before = output()
-    server.write(b"small")
-    assert server.drain(0)
-    server.giveBack()
-    assert output() == before
-    server.write(bytes(100_000))
-    assert server.drain(OUTPUT.size - 60_000) == 60_000
-    server.giveBack()
-    assert output() == before  # some of it waits
-    rest = server.pendingOutput()
-    assert server.drain(0) == rest
-    server.giveBack()
-    assert output() != before
+def test_output_is_taken_before_it_is_given(joined: Joined) -> None:
+    """Whoever comes back in the middle of it does not find the same again."""
+    client, server = joined.both()
+    drained(client)
+    taken: list[bytes] = []
+
+    def take(view: memoryview) -> None:
+        taken.append(bytes(view))
+        assert server.drainMuch(take) == server.drain(take) == 0
+
+    server.write(b"once")
+    server.drainMuch(take)
+    server.write(b" and again")
+    server.drain(take)
+    client.feed(b"".join(taken))
+    assert drained(client) == b"once and again"
+
+
+def test_memory_for_much_is_kept_by_those_who_have_used_it_last(pki: Pki) -> None:
+    def sends(driver: Driver, size: int = 100_000) -> None:
+        driver.write(bytes(size))
+        driver.drainMuch(lambda view: None)
+
+    servers = [Joined(pki).server for _ in range(calls.KEPT + 2)]
+    for each in servers:
+        each.take()
+    first, second, *others = servers
+    memory = [each.connection._from_ssl for each in servers]
+
+    def kept() -> list[bool]:
+        return [each.connection._from_ssl == was for each, was in zip(servers, memory, strict=True)]
+
+    for each in (first, second, first, *others[:-1]):
+        sends(each)
+    # One too many, but what waits in its memory is not lost.
+    first.write(b"waits")
+    assert kept() == [False] + [True] * (calls.KEPT + 1)
+    waiting = second.pendingOutput()
+    second.write(b"waits")
+    sends(others[-1])
+    assert kept() == [False] + [True] * (calls.KEPT + 1)
+    assert second.pendingOutput() > waiting
+    # Little is the end of it, for whom it may be.
+    second.take()
+    assert kept()[1] is False
+
+
+def test_who_keeps_memory_for_much_can_be_freed(pki: Pki) -> None:
+    joined = Joined(pki)
+    driver = weakref.ref(joined.server)
+    joined.server.write(bytes(100_000))
+    joined.server.drainMuch(lambda view: None)
+    del joined
+    assert driver() is None
 
 
 def test_no_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

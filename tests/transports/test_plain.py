@@ -19,7 +19,6 @@ from zope.interface import implementer
 from tests.support import Pki
 from tests.transports.owners import Owner, fill
 from txnodetls.errors import NodeError
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.transports.listening import CarrierFactory
 from txnodetls.transports.plain import TransportCarrier, takeOver
 
@@ -67,9 +66,9 @@ async def test_bytes_go_both_ways_over_tcp() -> None:
     made = await Connection().make()
     made.peer.sendall(b"in")
     made.carrier.write(bytearray(b"out"))
-    OUTPUT.view[:4] = b"area"
-    made.carrier.writeArea(4)
-    OUTPUT.view[:4] = b"gone"
+    memory = bytearray(b"area")
+    made.carrier.write(memoryview(memory))
+    memory[:] = b"gone"
     made.carrier.resume()
     await made.owner.gets(2)
     assert made.owner.received == b"in"

@@ -6,7 +6,8 @@ read or made, so all connections share two areas instead of having buffers of th
 
 - C{INPUT}: a socket reads into it (C{recv_into}), and OpenSSL is fed from it.  What is in it
   is valid only until the call that it was announced in returns.
-- C{OUTPUT}: OpenSSL's ciphertext is gathered in it, and a socket sends from it.
+- C{OUTPUT}: little ciphertext is moved to it, and a socket sends from it.  Much of it is sent
+  from where OpenSSL has written it.
 
 They are allocated by cffi, so that OpenSSL has a pointer to them and the socket a
 C{memoryview}, and nothing is copied into a C{bytes} object in between.
@@ -42,4 +43,4 @@ class Area:
 
 
 INPUT: Final = Area(256 * 1024)
-OUTPUT: Final = Area(1024 * 1024 + 128 * 1024)
+OUTPUT: Final = Area(64 * 1024)

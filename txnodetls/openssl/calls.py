@@ -23,7 +23,11 @@ What OpenSSL may do, and what this file does about it:
   A connection whose later handshakes are watched stops in the same way, for
   either role, so that what was sent before such a handshake is never taken for
   what was sent behind it.
-- A memory BIO never shrinks.  One that has grown is replaced when it is empty.
+- A memory BIO never shrinks.  One that has grown is replaced when it is empty, but for the
+  output of the few connections that have sent much lately.
+- What a memory BIO holds can be sent from where it lies (C{BIO_get_mem_data}).  To take it out
+  it has to be read, for want of C{BIO_reset}; it is read to where it lies already, so that
+  nothing is moved.
 
 Sources: the OpenSSL manual pages SSL_read(3), SSL_get_error(3), BIO_s_mem(3),
 SSL_CTX_set_mode(3).
@@ -31,6 +35,9 @@ SSL_CTX_set_mode(3).
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -65,6 +72,8 @@ _plainBuffer = ffi.buffer(_plain)  # its slices are bytes objects
 _ALERT_SIZE: Final = 7
 # A BIO that has held more than this is replaced when it is empty.
 GROWN: Final = 32768
+# So many connections, those that have sent much last, keep the memory for more of it.
+KEPT: Final = 16
 
 _SSL_read = lib.SSL_read
 _SSL_write = lib.SSL_write
@@ -83,6 +92,9 @@ _fromBuffer = ffi.from_buffer
 _INPUT: Final = INPUT.pointer
 _OUTPUT: Final = OUTPUT.pointer
 _OUTPUT_SIZE: Final = OUTPUT.size
+_OUTPUT_VIEW: Final = OUTPUT.view
+_buffer = ffi.buffer
+_where = ffi.new("char **")
 _NULL: Final = ffi.NULL
 
 
@@ -123,6 +135,7 @@ class Driver:
         "_behind",
         "_inputGrown",
         "_isServer",
+        "_keeps",
         "_native",
         "_outputGrown",
         "_rbio",
@@ -144,7 +157,7 @@ class Driver:
         self.ssl = ssl = connection._ssl
         self._rbio = connection._into_ssl
         self._wbio = connection._from_ssl
-        self._inputGrown = self._outputGrown = False
+        self._inputGrown = self._outputGrown = self._keeps = False
         self._session: Any = ffi.NULL
         self._stops = not isServer
         self._asked = False
@@ -180,35 +193,58 @@ class Driver:
         if length > GROWN:
             self._inputGrown = True
 
-    def drain(self, offset: int) -> int:
+    def drain(self, write: Callable[[memoryview], object]) -> int:
         """
-        Move ciphertext into the shared output area, from C{offset} on.
+        Give the little ciphertext that waits to C{write}, in the shared output area.
 
-        @return: how many bytes were moved; more wait if the area is full.
+        @param write: what it is given is valid until it calls anything of OpenSSL's.
+        @return: how many bytes there were.
         """
-        place = _OUTPUT + offset if offset else _OUTPUT
-        length: int = _BIO_read(self._wbio, place, _OUTPUT_SIZE - offset)
+        length: int = _BIO_read(self._wbio, _OUTPUT, _OUTPUT_SIZE)
         if length <= 0:
-            length = 0
-        elif length > GROWN:
+            return 0
+        if length == _OUTPUT_SIZE:
             self._outputGrown = True
-            return length
-        if self._outputGrown:
+            write(_OUTPUT_VIEW)
+            return length + self.drain(write)
+        if length > GROWN or self._outputGrown:
             # Less came than there was room for: it is empty.
             self._replaceOutput()
+        write(_OUTPUT_VIEW[:length])
+        return length
+
+    def drainMuch(self, write: Callable[[memoryview], object]) -> int:
+        """
+        L{drain} for much: from where OpenSSL has written it.
+
+        The memory for it stays for what follows; for how long is not said here.
+        """
+        length: int = _BIO_get_mem_data(self._wbio, _where)
+        if length:
+            place = _where[0]
+            _BIO_read(self._wbio, place, length)
+            self._outputGrown = True
+            if not self._keeps:
+                self._keep()
+            write(memoryview(_buffer(place, length)))
         return length
 
     def take(self) -> bytes:
         """All the ciphertext that waits, as one bytes object."""
-        parts = []
-        while length := self.drain(0):
-            parts.append(bytes(OUTPUT.view[:length]))
+        parts: list[bytes] = []
+        self.drain(lambda data: parts.append(bytes(data)))
         return b"".join(parts)
 
-    def giveBack(self) -> None:
-        """Give back the memory of a burst, if all of it has been taken."""
-        if self._outputGrown and not self.pendingOutput():
-            self._replaceOutput()
+    def _keep(self) -> None:
+        """Keep memory for much output; who has kept it for longest gives it back."""
+        self._keeps = True
+        _keeping.append(weakref.ref(self))
+        if len(_keeping) > KEPT:
+            other = _keeping.popleft()()
+            if other is not None:
+                other._keeps = False
+                if other._outputGrown and not other.pendingOutput():
+                    other._replaceOutput()
 
     def pendingOutput(self) -> int:
         """How many bytes of ciphertext wait."""
@@ -427,6 +463,9 @@ class Driver:
         # What was offered is no new session.
         self._session = _SSL_get_session(self.ssl)
         return done
+
+
+_keeping: Final[deque[weakref.ref[Driver]]] = deque()
 
 
 def _memoryBIO() -> Any:

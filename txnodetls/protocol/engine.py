@@ -7,7 +7,7 @@ in memory, a byte at a time.
     engine.receive(ciphertext)      in, from the network
     engine.nextEvent()              out, to the application: pull until None
     engine.send(plaintext)          in, from the application
-    engine.drain(offset)            out, to the network, into the shared area
+    engine.drain(write)             out, to the network
     engine.dataToSend()             the same as a bytes object
 
 What OpenSSL may do here, and what follows:
@@ -394,11 +394,17 @@ class TLSEngine:
             self.queue.append(events.Truncated(False))
             self._happen(_DIED)
 
-    def drain(self, offset: int) -> int:
-        """Move ciphertext into the shared output area; how many bytes."""
+    def drain(self, write: Callable[[memoryview], object], much: bool = False) -> int:
+        """
+        Give the ciphertext that waits to C{write}.
+
+        @param write: what it is given has to be copied, or sent, before it does anything else.
+        @param much: there is much, and maybe more will follow.
+        @return: how many bytes there were.
+        """
         if self.sending is _WITHHELD:
             return 0
-        return self.driver.drain(offset)
+        return self.driver.drainMuch(write) if much else self.driver.drain(write)
 
     def dataToSend(self) -> bytes:
         """All the ciphertext that waits."""

@@ -2,7 +2,7 @@
 C{TLSSocket}: one engine on one carrier, with Node's stream in front.
 
     carrier → engine → stream → listeners          carrierArea, _pump, push
-    write   → engine → outbox → carrier            _write, gather, writeArea
+    write   → engine → outbox → carrier            _write, gather, write
 
 This is the only object above the engine that has state.  What belongs to a
 role (a server's handshake timeout, a client's check of the certificate) is
@@ -693,24 +693,14 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         """Whether what is still queued is the end of the stream, or an alert."""
         return self.writableFinished or isinstance(self.errored, OpenSSLError)
 
-    def _drain(self, offset: int) -> int:
-        """Move ciphertext into the shared output area (called by the outbox)."""
-        engine = self._engine
-        if engine is None or (not self._secure and engine.sending is _OPEN):
+    def _ship(self, much: bool) -> int:
+        """Send the ciphertext that there is; how many bytes (called by the outbox)."""
+        engine, carrier = self._engine, self._carrier
+        if engine is None or carrier is None or (not self._secure and engine.sending is _OPEN):
             # Whoever is to be judged gets nothing before the verdict, even if
             # others write while it is given.
             return 0
-        return engine.drain(offset)
-
-    def _giveBack(self) -> None:
-        """Give back the memory of a burst (called by the outbox)."""
-        if self._engine is not None:
-            self._engine.driver.giveBack()
-
-    def _sendArea(self, length: int) -> None:
-        """Send the first bytes of the shared output area (called by the outbox)."""
-        if self._carrier is not None:
-            self._carrier.writeArea(length)
+        return engine.drain(carrier.write, much)
 
 
 def brokenPipe() -> NodeError:

@@ -118,14 +118,11 @@ class Carrier(ABC):
 
     @abstractmethod
     def write(self, data: Data) -> None:
-        """Send C{data}, or queue what cannot be sent at once; never blocks."""
-
-    @abstractmethod
-    def writeArea(self, length: int) -> None:
         """
-        L{write} for the first C{length} bytes of C{openssl.areas.OUTPUT}.
+        Send C{data}, or queue what cannot be sent at once; never blocks.
 
-        The area is free for the next one as soon as this returns.
+        A C{memoryview} may be of memory that OpenSSL uses again: what is not sent at once is
+        copied, before anybody else is told of anything.
         """
 
     @abstractmethod

@@ -40,7 +40,6 @@ from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from txnodetls.errors import NodeError
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
 
@@ -220,10 +219,6 @@ class TransportCarrier(Carrier):
         self._transport.write(data if type(data) is bytes else bytes(data))
         if self._pushedBack:
             self.queued += length
-
-    def writeArea(self, length: int) -> None:
-        """Give a copy of the first C{length} bytes of the output area to the transport."""
-        self.write(bytes(OUTPUT.view[:length]))
 
     def end(self) -> None:
         """End our side, or close where the transport cannot do that."""

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from txnodetls.errors import Blame, NodeError
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Address, Carrier, Data
 
@@ -131,10 +130,6 @@ class StreamCarrier(Carrier):
         self.bytesWritten += length
         if not self._stream.write(data if type(data) is bytes else bytes(data)):
             self.queued += length
-
-    def writeArea(self, length: int) -> None:
-        """Write a copy of the first C{length} bytes of the output area."""
-        self.write(bytes(OUTPUT.view[:length]))
 
     def end(self) -> None:
         """End the stream's writable side."""

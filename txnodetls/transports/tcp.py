@@ -53,7 +53,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from txnodetls.openssl.areas import INPUT, OUTPUT
+from txnodetls.openssl.areas import INPUT
 from txnodetls.streams.ticks import TickQueue
 from txnodetls.transports.carrier import Address, Carrier, Data, brokenConnection
 from txnodetls.transports.polling import Poller, pollerFor
@@ -61,7 +61,6 @@ from txnodetls.transports.polling import Poller, pollerFor
 __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
 _INPUT = INPUT.view
-_OUTPUT = OUTPUT.view
 _TRASH = bytearray(64 * 1024)
 _PARTING = 30.0  # seconds that a peer has to take the last bytes: its line may be slow
 _INPUT_SIZE = INPUT.size
@@ -351,26 +350,17 @@ class SocketCarrier(Carrier):
             return
         length = len(data)
         self.bytesWritten += length
-        sent = 0 if self._queue else self._send(data)
-        if sent < length:
-            rest = data if type(data) is bytes else bytes(data)
-            self._enqueue(rest if not sent else memoryview(rest)[sent:], length - sent)
-
-    def writeArea(self, length: int) -> None:
-        """L{write} for the first C{length} bytes of the output area."""
-        if self._sending is not _OPEN or self.closed:
-            return
-        self.bytesWritten += length
         sent = 0
         if not self._queue:
             try:
-                sent = self._socket.send(_OUTPUT[:length])
+                sent = self._socket.send(data)
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError as error:
                 self._writeFailed(error.errno)
         if sent < length:
-            self._enqueue(bytes(_OUTPUT[sent:length]), length - sent)
+            rest = memoryview(data)[sent:]
+            self._enqueue(rest if type(data) is bytes else bytes(rest), length - sent)
 
     def end(self) -> None:
         """FIN, after what is queued."""
@@ -479,16 +469,6 @@ class SocketCarrier(Carrier):
         return self._socket
 
     # sending
-
-    def _send(self, data: Data) -> int:
-        """How much of C{data} the kernel took."""
-        try:
-            return self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as error:
-            self._writeFailed(error.errno)
-            return 0
 
     def _enqueue(self, rest: bytes | memoryview, length: int) -> None:
         self.queued += length

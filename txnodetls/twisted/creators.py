@@ -41,7 +41,6 @@ from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError, missingArgs
 from txnodetls.net.lookup import isIP
 from txnodetls.net.socket import Socket
-from txnodetls.openssl.areas import OUTPUT
 from txnodetls.openssl.views import ConnectionView
 from txnodetls.options import CONNECT, SERVER, Options, encodeALPN, readOptions
 from txnodetls.protocol.states import Receiving
@@ -189,10 +188,6 @@ class _Below(Carrier):
         if not self.closed:
             self.bytesWritten += len(data)
             self.transport.write(bytes(data))
-
-    def writeArea(self, length: int) -> None:
-        """Give a copy of the output area to the transport below."""
-        self.write(bytes(OUTPUT.view[:length]))
 
     def end(self) -> None:
         """Nothing: when the transport below is to be closed, Twisted knows."""
