@@ -149,9 +149,9 @@ sys.modules[__name__].__class__ = _Module
 
 
 def _twistedTransport(socket: TLSSocket) -> ITransport:
-    from txnodetls.twisted.transport import transportOf
+    from txnodetls.twisted.transport import TLSTransport
 
-    return transportOf(socket)
+    return TLSTransport(socket)
 
 
 TLSSocket.transportFactory = staticmethod(_twistedTransport)

@@ -394,9 +394,9 @@ def test_unix_sockets_have_no_address() -> None:
 
 def test_link_local_addresses_name_their_interface() -> None:
     index, name = socket.if_nameindex()[0]
-    got = addressOf(socket.AF_INET6, ("fe80::1", 443, 0, index))
+    got = addressOf(("fe80::1", 443, 0, index))
     assert got == {"address": f"fe80::1%{name}", "family": "IPv6", "port": 443}
-    assert addressOf(socket.AF_INET6, ("fe80::1", 1, 0, 99999))["address"] == "fe80::1%99999"
+    assert addressOf(("fe80::1", 1, 0, 99999))["address"] == "fe80::1%99999"
 
 
 def test_options_of_the_socket_are_set(tcp: Wire) -> None:

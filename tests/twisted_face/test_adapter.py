@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -179,6 +183,42 @@ async def test_a_connection_can_be_handed_to_another_protocol(pair: Pair) -> Non
     await eventually(lambda: other.reason)
     assert pair.server.reason is None
     pair.server.reason = other.reason
+
+
+@contextmanager
+def noCollector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@paired()
+async def test_a_connection_that_is_over_is_freed_without_the_collector(pair: Pair) -> None:
+    with noCollector():
+        sides = [pair.client, pair.server]
+        alive = [weakref.ref(side.transport.tlsSocket) for side in sides]
+        pair.client.transport.loseConnection()
+        await eventually(lambda: pair.client.reason and pair.server.reason)
+        for side in sides:
+            del side.transport
+        await eventually(lambda: not any(each() for each in alive))
+
+
+@paired(server=HalfCloser)
+async def test_listeners_of_others_stay_when_the_protocol_has_left(pair: Pair) -> None:
+    def other(*_arguments: object) -> None: ...
+
+    tls = pair.server.transport.tlsSocket
+    for name in ("data", "close", "timeout"):
+        tls.on(name, other)
+    pair.client.transport.loseConnection()
+    await eventually(lambda: pair.client.reason)
+    pair.server.transport.loseConnection()
+    await eventually(lambda: pair.server.reason)
+    left = {name: tls.listeners(name) for name in tls.eventNames()}
+    assert left == {"data": [other], "close": [other], "timeout": [other]}
 
 
 def test_reasons() -> None:

@@ -36,9 +36,11 @@ from twisted.python.failure import Failure
 
 from txnodetls.errors import NodeError, invalidArgType
 
-__all__ = ["EventEmitter", "Listener"]
+__all__ = ["EventEmitter", "Listener", "Listeners"]
 
 Listener = Callable[..., Any]
+# One for each of several events, as the emitter itself keeps them.
+Listeners = dict[str, tuple[Listener]]
 
 _log = Logger()
 
@@ -248,26 +250,21 @@ class EventEmitter:
         else:
             events[eventName] = (*present, listener)
 
-    def _addEach(self, *listeners: tuple[Hashable, Listener]) -> None:
+    def _addEach(self, listeners: Listeners) -> None:
         """L{on} for each of several, which no subclass has a meaning of its own for."""
-        events = self._events
-        if "newListener" in events:
-            for eventName, listener in listeners:
-                self._add(eventName, listener, False)
+        if not self._events:
+            self._events.update(listeners)
             return
-        for eventName, listener in listeners:
-            present = events.get(eventName)
-            events[eventName] = (listener,) if present is None else (*present, listener)
+        for eventName, (listener,) in listeners.items():
+            self._add(eventName, listener, False)
 
-    def _removeEach(self, *listeners: tuple[Hashable, Listener]) -> None:
-        """C{removeListener} for each of several, which mostly are the only ones of their events."""
-        events = self._events
-        watched = "removeListener" in events
-        for eventName, listener in listeners:
-            if not watched and events.get(eventName) == (listener,):
-                del events[eventName]
-            elif eventName in events:
-                self.removeListener(eventName, listener)
+    def _removeEach(self, listeners: Listeners) -> None:
+        """C{removeListener} for each of those that L{_addEach} added; mostly they are all."""
+        if self._events == listeners:
+            self._events.clear()
+            return
+        for eventName, (listener,) in listeners.items():
+            self.removeListener(eventName, listener)
 
     def _removeAt(self, eventName: Hashable, listeners: tuple[Listener, ...], place: int) -> None:
         events = self._events

@@ -212,10 +212,7 @@ class ReadHalf(Intake):
         """
         self._add(eventName, listener, False)
         if eventName == "data":
-            if "readable" in self._events:
-                self._readByListener = True
-            if self._readFlow is not HELD:
-                self.resume()
+            self._flowForListener()
         elif eventName == "readable":
             self._holdForListener()
         return self
@@ -234,6 +231,12 @@ class ReadHalf(Intake):
         if not eventNames or eventNames[0] == "readable":
             self._ticks.nextTick(self._listenersChanged)
         return self
+
+    def _flowForListener(self) -> None:
+        if "readable" in self._events:
+            self._readByListener = True
+        if self._readFlow is not HELD:
+            self.resume()
 
     def _holdForListener(self) -> None:
         if self._readState is END_EMITTED or self._readByListener:

@@ -187,7 +187,7 @@ class SocketPort:
         name = self._socket.getsockname()
         if self._socket.family == socket.AF_UNIX:
             return os.fsdecode(name)
-        return addressOf(self._socket.family, name)
+        return addressOf(name)
 
     # what the reactor asks and tells
 

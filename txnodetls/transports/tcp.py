@@ -85,31 +85,23 @@ def fits(reactor: object) -> bool:
     return os.name == "posix" and isinstance(reactor, PosixReactorBase)
 
 
-def addressOf(family: int, name: Any) -> Address:
+def addressOf(name: Any) -> Address:
     """
-    Node's form of a socket address.
+    Node's form of a socket address, whose shape says the family: to ask the socket costs more.
 
-    @param family: C{socket.AF_…}.
     @param name: what C{getsockname}, C{getpeername} or C{accept} gave.
     """
-    if family == socket.AF_INET:
-        return {"address": name[0], "family": "IPv4", "port": name[1]}
-    if family == socket.AF_INET6:
-        host, port, _, scope = name
-        if scope and "%" not in host:
-            try:
-                host = f"{host}%{socket.if_indextoname(scope)}"
-            except OSError:  # the interface has gone in the meantime
-                host = f"{host}%{scope}"
-        return {"address": host, "family": "IPv6", "port": port}
-    return {}
-
-
-def _addressOf(name: Any) -> Address:
-    """L{addressOf}, of a name whose shape says the family: to ask the socket costs more."""
-    if name.__class__ is not tuple:
+    if name.__class__ is not tuple:  # a UNIX socket's
         return {}
-    return addressOf(socket.AF_INET if len(name) == 2 else socket.AF_INET6, name)
+    if len(name) == 2:
+        return {"address": name[0], "family": "IPv4", "port": name[1]}
+    host, port, _, scope = name
+    if scope and "%" not in host:
+        try:
+            host = f"{host}%{socket.if_indextoname(scope)}"
+        except OSError:  # the interface has gone in the meantime
+            host = f"{host}%{scope}"
+    return {"address": host, "family": "IPv6", "port": port}
 
 
 def checkedPath(path: str) -> str:
@@ -451,7 +443,7 @@ class SocketCarrier(Carrier):
         """The own address; empty once closed."""
         if self.closed:
             return {}
-        return _addressOf(self._socket.getsockname())
+        return addressOf(self._socket.getsockname())
 
     @property
     def remoteAddress(self) -> Address:
@@ -461,7 +453,7 @@ class SocketCarrier(Carrier):
                 self._peer = self._socket.getpeername()
             except OSError:  # the peer has reset the connection: nobody is there
                 return {}
-        return _addressOf(self._peer)
+        return addressOf(self._peer)
 
     @property
     def handle(self) -> socket.socket:

@@ -53,6 +53,7 @@ from twisted.python.failure import Failure
 from txnodetls.errors import NodeError
 from txnodetls.protocol.states import Receiving
 from txnodetls.socket import TLSSocket
+from txnodetls.streams.emitter import Listeners
 from txnodetls.twisted.upgrade import upgrade
 
 if TYPE_CHECKING:
@@ -101,27 +102,18 @@ class ProtocolAdapter:
     @ivar protocol: the protocol; assignable, as C{transport.protocol} is.
     """
 
-    __slots__ = (
-        "_error",
-        "_halfClosing",
-        "_listening",
-        "_protocol",
-        "_started",
-        "socket",
-        "transport",
-    )
+    __slots__ = ("_error", "_halfClosing", "_listening", "_protocol", "socket", "transport")
 
     def __init__(
         self, socket: Socket, protocol: IProtocol, transport: SocketTransport | None = None
     ) -> None:
-        self.socket = socket
         if transport is None:
-            transport = cast("TLSSocket", socket).transport  # type: ignore[assignment]
-        self.transport = cast("SocketTransport", transport)
-        self.transport._owner = self
+            transport = socket.transport  # type: ignore[attr-defined]
+        self.socket = socket
+        self.transport: SocketTransport = transport
+        transport._owner = self
         self._error: BaseException | None = None
-        self._started = False
-        self.protocol = protocol
+        self._take(protocol)
 
     @property
     def protocol(self) -> IProtocol:
@@ -129,13 +121,19 @@ class ProtocolAdapter:
 
     @protocol.setter
     def protocol(self, protocol: IProtocol) -> None:
+        socket = self.socket
+        socket.off("finish", self._finished).off("secure", self._secured)
+        self._take(protocol)
+        if self._halfClosing:
+            socket.on("finish", self._finished)
+        if self._listening:
+            socket.on("secure", self._secured)
+
+    def _take(self, protocol: IProtocol) -> None:
         self._protocol = protocol
         self._halfClosing = IHalfCloseableProtocol.providedBy(protocol)
         self._listening = IHandshakeListener.providedBy(protocol)
         self.socket.allowHalfOpen = self._halfClosing
-        if self._started:
-            self.socket._removeEach(("finish", self._finished), ("secure", self._secured))
-            self._listenAsWished()
 
     def start(self) -> None:
         """
@@ -144,7 +142,6 @@ class ProtocolAdapter:
         @raise Exception: what the protocol's C{makeConnection} or C{handshakeCompleted}
             raised; the connection is being destroyed then, and C{connectionLost} follows.
         """
-        self._started = True
         self._listen()
         try:
             self._protocol.makeConnection(self.transport)
@@ -174,27 +171,25 @@ class ProtocolAdapter:
     # -- the socket's events
 
     def _listen(self) -> None:
-        socket = self.socket
-        socket._addEach(("error", self._failed), ("end", self._ended), ("close", self._closed))
-        self._listenAsWished()
-        socket.on("data", self._received)
-
-    def _listenAsWished(self) -> None:
-        """Listen to what not every protocol wants to know."""
-        if self._halfClosing:
-            self.socket.on("finish", self._finished)
-        if self._listening:
-            self.socket.on("secure", self._secured)
+        self.socket._addEach(self._listeners())
+        self.socket._flowForListener()
 
     def _unlisten(self) -> None:
-        self.socket._removeEach(
-            ("error", self._failed),
-            ("end", self._ended),
-            ("finish", self._finished),
-            ("secure", self._secured),
-            ("close", self._closed),
-            ("data", self._received),
-        )
+        self.socket._removeEach(self._listeners())
+
+    def _listeners(self) -> Listeners:
+        """Who hears of what; some events only where the protocol wants to know."""
+        listeners: Listeners = {
+            "data": (self._received,),
+            "end": (self._ended,),
+            "error": (self._failed,),
+            "close": (self._closed,),
+        }
+        if self._halfClosing:
+            listeners["finish"] = (self._finished,)
+        if self._listening:
+            listeners["secure"] = (self._secured,)
+        return listeners
 
     def _received(self, data: bytes) -> None:
         # Looked up anew each time: protocols do replace their own dataReceived.
@@ -243,7 +238,7 @@ class ProtocolAdapter:
 
     def _closed(self, hadError: bool) -> None:
         self._unlisten()
-        self.transport._owner = None
+        self.transport._gone()
         try:
             self._protocol.connectionLost(connectionLostReason(self._error))
         except Exception:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail
@@ -149,14 +149,15 @@ def _adapt(socket: TLSSocket, factory: IProtocolFactory) -> IProtocol:
     @raise NoProtocol: the factory has none for it.
     @raise Exception: what the factory or the protocol raised; the socket is destroyed.
     """
-    transport = cast(SocketTransport, socket.transport)
+    transport: SocketTransport = socket.transport  # type: ignore[assignment]
+    peer = transport.getPeer()
     try:
-        protocol = factory.buildProtocol(transport.getPeer())
+        protocol = factory.buildProtocol(peer)
     except Exception:
         socket.destroy()
         raise
     if protocol is None:
-        raise NoProtocol(f"{factory!r} has no protocol for {transport.getPeer()}")
+        raise NoProtocol(f"{factory!r} has no protocol for {peer}")
     ProtocolAdapter(socket, protocol, transport).start()
     return protocol
 
@@ -497,7 +498,8 @@ class _Attempt:
             self.fail(Failure())
             socket.destroy()
             return
-        socket.on("close", lambda hadError: self._factory.doStop())
+        factory = self._factory  # and not the attempt, which knows the socket
+        socket.on("close", lambda hadError: factory.doStop())
         if self._over():
             self.result.callback(protocol)
 

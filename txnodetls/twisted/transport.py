@@ -22,7 +22,7 @@ Three rules of Twisted's that Node does not know are kept here:
 
 Addresses are read once, when the transport is made, because Twisted programs
 ask for them after the connection was lost, and Node's socket has forgotten
-them by then.
+them by then; they are put in Twisted's form when somebody asks.
 
 Source: twisted.internet.interfaces; https://nodejs.org/api/tls.html
 """
@@ -53,7 +53,7 @@ from txnodetls.net.socket import Socket
 from txnodetls.socket import TLSSocket
 from txnodetls.streams.ticks import ticksFor
 
-__all__ = ["SocketTransport", "TLSTransport", "addressOf", "transportOf"]
+__all__ = ["SocketTransport", "TLSTransport", "addressOf"]
 
 log = Logger()
 
@@ -164,8 +164,8 @@ class SocketTransport:
         self._producer: IPushProducer | _Pull | None = None
         self._paused = False
         self._owner: Owner | None = None
-        self._peer = addressOf(socket._remote)
-        self._host = addressOf(socket._local)
+        self._peer = socket._remote
+        self._host = socket._local
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._sending.name.lower()} on {self._socket!r}>"
@@ -223,11 +223,11 @@ class SocketTransport:
 
     def getPeer(self) -> Any:
         """The peer's address, also after the connection is gone."""
-        return self._peer
+        return addressOf(self._peer)
 
     def getHost(self) -> Any:
         """The own address, also after the connection is gone."""
-        return self._host
+        return addressOf(self._host)
 
     # -- ITCPTransport
 
@@ -395,7 +395,11 @@ class SocketTransport:
             raise RuntimeError("no protocol is connected to this transport")
         self._owner.protocol = protocol
 
-    # -- the socket's events
+    # -- the connection's events
+
+    def _gone(self) -> None:
+        """The connection is gone, and whoever drove a protocol from here is done."""
+        self._owner = None
 
     def _drained(self) -> None:
         if self._paused and self._producer is not None:
@@ -420,13 +424,18 @@ class TLSTransport(SocketTransport):
     """
     The transport of one TLSSocket: besides the above, ISSLTransport and INegotiated.
 
-    There is one per socket: C{socket.transport}, made when it is first asked
+    There is one per connection: C{socket.transport}, made when it is first asked
     for.  Both faces of a connection may be used side by side.
     """
 
     __slots__ = ()
 
     _socket: TLSSocket
+
+    def _gone(self) -> None:
+        self._owner = None
+        # Each knows the other: else only the garbage collector would free them.
+        self._socket._transport = None
 
     def _cut(self) -> None:
         self._socket.destroy()
@@ -459,6 +468,5 @@ class TLSTransport(SocketTransport):
         return protocol.encode("latin-1") if isinstance(protocol, str) else None
 
 
-def transportOf(tlsSocket: TLSSocket) -> TLSTransport:
-    """A transport for a socket that has none yet; ask C{tlsSocket.transport} for it."""
-    return TLSTransport(tlsSocket)
+# What there is to import for it is imported.
+TLSSocket.transportFactory = TLSTransport
