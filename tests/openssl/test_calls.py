@@ -233,6 +233,83 @@ def test_bios_that_have_grown_are_replaced_and_others_are_not(joined: Joined) ->
     assert drained(client) == b"it goes on"
 
 
+def readFromArea(driver: Driver, data: bytes) -> tuple[bytes, int, bool]:
+    """Read from the input area, which is not what it was afterwards."""
+    INPUT.view[: len(data)] = data
+    try:
+        return driver.readArea(len(data))
+    finally:
+        INPUT.view[: len(data)] = bytes(len(data))
+
+
+def test_much_is_read_from_the_input_area_itself(joined: Joined) -> None:
+    client, server = joined.both()
+    drained(client)
+    sent = os.urandom(150_000)
+    client.write(sent)
+    records = client.take()
+    assert readFromArea(server, records[:100_000])[1] == WANT_READ
+    assert server.pendingInput() == 0
+    client.write(b"behind it")
+    # The rest of a record, and what is behind it, by another way.
+    server.feed(records[100_000:] + client.take())
+    assert drained(server).endswith(sent[-1000:] + b"behind it")
+
+
+@pytest.mark.parametrize("cut", [1, 5, 16_000, 16_406, 16_407, 80_000, 99_999])
+def test_the_area_may_end_anywhere_in_a_record(joined: Joined, cut: int) -> None:
+    client, server = joined.both()
+    drained(client)
+    sent = os.urandom(100_000)
+    client.write(sent)
+    records = client.take()
+    got = b""
+    for part in (records[:cut], records[cut:]):
+        data, outcome, _ = readFromArea(server, part)
+        assert outcome == WANT_READ
+        got += data
+    assert got == sent
+
+
+def test_what_is_not_read_from_the_area_is_kept(pki: Pki) -> None:
+    """A client stops reading where a session comes; what is behind it has come all the same."""
+    server = Driver(serverContext(pki, "TLSv1.3").native, True)
+    client = Driver(createSecureContext(ca=pki.ca).native, False)
+    assert client.handshake() == WANT_READ
+    carry(client, server)
+    assert server.handshake() == WANT_READ
+    carry(server, client)
+    assert client.handshake() == DONE
+    carry(client, server)
+    assert server.handshake() == DONE
+    sent = os.urandom(150_000)
+    server.write(sent)
+    assert readFromArea(client, server.take()) == (b"", DONE, True)
+    assert client.pendingInput() > len(sent)
+    assert drained(client) == sent
+
+
+def test_what_has_waited_before_is_not_lost(joined: Joined) -> None:
+    client, server = joined.both()
+    client.write(b"before ")
+    server.feed(client.take())
+    client.write(b"behind")
+    assert readFromArea(server, client.take())[0] == b"before behind"
+
+
+def test_what_is_wrong_in_the_area_is_told(joined: Joined) -> None:
+    client, server = joined.both()
+    drained(client)
+    client.write(b"good")
+    good = client.take()
+    client.write(bytes(100_000))
+    bad = bytearray(client.take())
+    bad[20_000] ^= 1
+    data, outcome, _ = readFromArea(server, good + bad)
+    assert (data[:4], outcome) == (b"good", FAILED)
+    assert drainErrors() != []
+
+
 @pytest.mark.parametrize("size", [1, OUTPUT.size, 5 * OUTPUT.size])
 def test_output_may_be_taken_from_where_it_lies(joined: Joined, size: int) -> None:
     client, server = joined.both()

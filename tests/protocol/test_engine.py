@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 
 import pytest
@@ -243,6 +244,32 @@ def test_an_output_bio_that_has_grown_is_replaced_when_it_is_empty(pair: Pair) -
     assert pair.server.engine.send(b"after")
     pair.exchange()
     assert pair.client.data[-5:] == b"after"
+
+
+def test_much_in_the_input_area_is_read_at_once_and_pulled_when_wanted(pair: Pair) -> None:
+    sent = os.urandom(SLICE)
+    engine = pair.server.engine
+    for _ in range(2):  # the second while the first was not pulled
+        assert pair.client.engine.send(sent)
+        data = pair.client.engine.dataToSend()
+        INPUT.view[: len(data)] = data
+        engine.receiveArea(len(data))
+        INPUT.view[: len(data)] = bytes(len(data))
+    assert pair.server.data == b""
+    pair.server.pull()
+    assert pair.server.data == 2 * sent
+    assert engine.driver.pendingInput() == 0
+
+
+def test_an_end_behind_much_is_told_behind_it(pair: Pair) -> None:
+    assert pair.client.engine.send(bytes(SLICE))
+    pair.client.engine.shutdown()
+    data = pair.client.engine.dataToSend()
+    INPUT.view[: len(data)] = data
+    pair.server.engine.receiveArea(len(data))
+    pair.server.pull()
+    assert len(pair.server.data) == SLICE
+    assert pair.server.names[-1] == "EndReceived"
 
 
 @pytest.mark.parametrize("much", [False, True])

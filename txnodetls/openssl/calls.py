@@ -193,6 +193,29 @@ class Driver:
         if length > GROWN:
             self._inputGrown = True
 
+    def readArea(self, length: int) -> tuple[bytes, int, bool]:
+        """
+        L{feedArea} and L{read} for much: OpenSSL reads from the area itself.
+
+        The area is free when this returns; what was not read from it is copied.
+        """
+        if self.pendingInput():
+            self.feedArea(length)
+            return self.read()
+        own = _memoryBIO()
+        lent = lib.BIO_new_mem_buf(_INPUT, length)
+        if lent == _NULL:
+            raise MemoryError("BIO_new_mem_buf")
+        lib.BIO_set_mem_eof_return(lent, -1)  # more will come
+        self._replaceInput(lent)
+        try:
+            return self.read()
+        finally:
+            rest = _BIO_get_mem_data(self._rbio, _where)
+            if rest:
+                _BIO_write(own, _where[0], rest)
+            self._replaceInput(own)
+
     def drain(self, write: Callable[[memoryview], object]) -> int:
         """
         Give the little ciphertext that waits to C{write}, in the shared output area.
@@ -271,9 +294,8 @@ class Driver:
         # other one when it is given the same again.
         lib.SSL_set_bio(self.ssl, self._rbio, self._wbio)
 
-    def _replaceInput(self) -> None:
-        connection = self.connection
-        self._rbio = connection._into_ssl = _memoryBIO()
+    def _replaceInput(self, bio: Any) -> None:
+        self._rbio = self.connection._into_ssl = bio
         self._inputGrown = False
         lib.SSL_set_bio(self.ssl, self._rbio, self._wbio)
 
@@ -341,7 +363,7 @@ class Driver:
     def _shrinkInput(self, got: int) -> None:
         """A burst, or the handshake, is over: give back the memory that it took."""
         if got < GROWN and not self.pendingInput():
-            self._replaceInput()
+            self._replaceInput(_memoryBIO())
             self._outputGrown = True  # with the next answer, if that is small
 
     def sessionChanged(self) -> bool:

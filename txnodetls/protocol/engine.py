@@ -330,11 +330,20 @@ class TLSEngine:
 
     def receiveArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
-        if self.receiving is _DECRYPTED:
-            self.driver.feedArea(length)
-            self.unread = True
-        else:
+        if self.receiving is not _DECRYPTED:
             self._take(None, length)
+            return
+        if length > calls.GROWN and self._idle():
+            # Read at once, while it is where it is, though nobody has pulled yet.
+            self.unread = True
+            self._queue(*self.driver.readArea(length))
+            return
+        self.driver.feedArea(length)
+        self.unread = True
+
+    def _idle(self) -> bool:
+        """Whether all that came before has been pulled, and nothing but data is expected."""
+        return not self.unread and not self.queue and self.sending is _ENCRYPTED
 
     def _take(self, data: bytes | None, length: int) -> None:
         receiving = self.receiving
