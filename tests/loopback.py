@@ -40,7 +40,7 @@ __all__ = [
     "until",
 ]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds for things that take milliseconds."""
 
 

@@ -206,7 +206,8 @@ async def test_what_is_no_tls_server_is_one_error_of_the_client(
 async def test_a_peer_that_hangs_in_the_handshake_is_dropped(
     asks: bool, said: bytes, loopback: Loopback, pki: Pki
 ) -> None:
-    server = await loopback.serve(handshakeTimeout=60)
+    # Long enough for the one that is served in the end.
+    server = await loopback.serve(handshakeTimeout=400)
     if asks:
         server.addContext("other", {"key": pki.server.key, "cert": pki.server.cert})
     census = Census()
@@ -226,7 +227,7 @@ async def test_a_peer_that_hangs_in_the_handshake_is_dropped(
 
 @pytest_twisted.ensureDeferred
 async def test_a_peer_that_drips_gets_no_more_time_than_one_that_hangs(loopback: Loopback) -> None:
-    server = await loopback.serve(handshakeTimeout=100)
+    server = await loopback.serve(handshakeTimeout=400)
     dripping = loopback.plain(server)
     dripped = 0
     while not server.failures:

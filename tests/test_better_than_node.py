@@ -53,7 +53,7 @@ async def test_a_handshake_that_times_out_closes_tcp_too_and_a_late_answer_does_
 ) -> None:
     answers: list[Any] = []
     server = await loopback.serve(
-        handshakeTimeout=60, SNICallback=lambda name, answer: answers.append(answer)
+        handshakeTimeout=500, SNICallback=lambda name, answer: answers.append(answer)
     )
     waiting = loopback.plain(server)
     waiting.sendall(Memory().step())

@@ -16,7 +16,6 @@ from twisted.internet import defer, reactor
 from twisted.logger import Logger
 from tests.conftest import *
 from tests.support import requireTool
-pytestmark = pytest.mark.timeLimit(0.3)
 
 @pytest.fixture
 def slowToEnd():
@@ -64,7 +63,7 @@ def runTests(directory: Path, body: str, **environment: str) -> tuple[int, str]:
 )
 def test_a_test_that_hangs_fails_and_the_next_one_runs(tmp_path: Path, body: str) -> None:
     after = "\n\n@pytest_twisted.ensureDeferred\nasync def test_next():\n    pass\n"
-    status, output = runTests(tmp_path, body + after)
+    status, output = runTests(tmp_path, f"@pytest.mark.timeLimit(0.3)\n{body}{after}")
     assert status == 1
     assert "longer than its time limit, 0.3 s" in output
     assert "test_next" not in output.partition("short test summary")[2]

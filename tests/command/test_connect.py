@@ -378,7 +378,7 @@ async def test_a_server_that_says_nothing() -> None:
 @pytest_twisted.ensureDeferred
 async def test_whoever_is_interrupted_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(10)
+        silent.settimeout(30)
         where = f"127.0.0.1:{silent.getsockname()[1]}"
         async with Peer([*COMMAND, where], PROJECT) as command:
             await eventually(lambda: select.select([silent], [], [], 0)[0])

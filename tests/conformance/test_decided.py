@@ -70,7 +70,7 @@ async def test_a_handshake_that_times_out_is_closed_and_the_late_answer_does_not
     options = {
         "key": pki.server.key,
         "cert": pki.server.cert,
-        "handshakeTimeout": 120,
+        "handshakeTimeout": 500,
         "SNICallback": lambda name, answer: asked.append(answer),
     }
     server = await serving(closing, options, secured.append)

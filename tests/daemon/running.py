@@ -111,17 +111,23 @@ class Twistd:
         assert found is not None
         return int(found[1]) * 1024
 
+    def ended(self, timeout: float = 30) -> int:
+        """Its exit status, when it has ended by itself; all that it has printed is known then."""
+        status = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return status
+
     def end(self) -> int:
         """Stop it as an operator does, and give its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(20)
+            return self.process.wait(30)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-            self._reader.join(10)
+            self._reader.join(30)
             assert self.process.stdout is not None
             self.process.stdout.close()
 
@@ -140,6 +146,4 @@ class Twistd:
 def run(*arguments: str, cwd: Path, timeout: float = 30, prelude: str = "") -> tuple[int, str]:
     """Run it to its own end: exit status and all that it printed."""
     with Twistd(*arguments, cwd=cwd, prelude=prelude) as daemon:
-        status = daemon.process.wait(timeout)
-        daemon._reader.join(10)
-        return status, daemon.output
+        return daemon.ended(timeout), daemon.output

@@ -74,12 +74,10 @@ def test_a_reload_keeps_what_it_cannot_read_any_more_and_takes_what_it_can(
         os.chown(open_ / "key.pem", NOBODY, NOBODY)
         daemon.signal(signal.SIGHUP)
         daemon.waitFor("] reloaded")
-        for _ in range(200):
+        seen = first
+        while seen == first:  # a worker hears of it in its own time
             with dial(port, trusting) as client:
-                if serial(client) != first:
-                    break
-        else:
-            pytest.fail("the new certificate is not served")
+                seen = serial(client)
         assert "ticket keys" not in daemon.output
 
 

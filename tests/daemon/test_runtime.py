@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 import ssl
-import time
 from pathlib import Path
 
 import pytest
@@ -72,7 +71,6 @@ def test_a_certificate_replaced_on_disk_is_served_to_the_next_client(
             new = pki.issue("localhost")
             # One after the other, as tools do it: in between they do not match.
             (directory / "key.pem").write_bytes(new.key)
-            time.sleep(0.2)
             daemon.waitFor("not reloaded, everything stays as it was: --key: .*values mismatch")
             with dial(port, trusting) as meanwhile:
                 assert serial(meanwhile) == first
@@ -186,7 +184,7 @@ def test_draining_waits_for_what_is_open_and_takes_no_more(
                 socket.create_connection(("127.0.0.1", port), 5)
             assert exchange(client, b"more" * 1000) == b"more" * 1000
             client.unwrap()
-            assert daemon.process.wait(20) == -signal.SIGTERM
+            assert daemon.ended() == -signal.SIGTERM
         assert "reason=done" in daemon.output
 
 
@@ -202,7 +200,7 @@ def test_draining_ends_within_its_deadline(directory: Path, trusting: ssl.SSLCon
             daemon.signal(signal.SIGTERM)
             assert polite.recv(10) == b""
             # The other one would stay for ever.
-            assert daemon.process.wait(20) == -signal.SIGTERM
+            assert daemon.ended() == -signal.SIGTERM
         daemon.waitFor("reason=drained")
 
 
@@ -215,7 +213,7 @@ def test_a_second_signal_ends_it_at_once(directory: Path, trusting: ssl.SSLConte
             daemon.waitFor("draining: 1 open")
             daemon.signal(signal.SIGTERM)
             assert client.recv(10) == b""
-            daemon.process.wait(20)
+            daemon.ended()
         daemon.waitFor("reason=drained")
 
 
@@ -237,6 +235,6 @@ def test_draining_ends_also_who_has_not_even_said_for_whom_it_comes(directory: P
         with socket.create_connection(("127.0.0.1", daemon.ports()[0]), 20) as plain:
             plain.sendall(b"PROXY TCP4 ")
             daemon.signal(signal.SIGTERM)
-            assert daemon.process.wait(20) == -signal.SIGTERM
+            assert daemon.ended() == -signal.SIGTERM
             with contextlib.suppress(ConnectionResetError):
                 assert plain.recv(10) == b""

@@ -182,7 +182,7 @@ async def test_a_session_of_one_daemon_resumes_in_the_other_and_a_dead_store_los
     service, address = kind(files)
     with service:
         where = address.format(service.port)
-        ports = daemons(f"--session-store={where}?keyFile=seal.key")
+        ports = daemons(f"--session-store={where}?keyFile=seal.key&timeout=10")
         async with Loopback(pki) as loopback:
             await visitBoth(loopback, ports)
             session, _ = await visit(loopback, ports[0], None, "TLSv1.3")
@@ -228,7 +228,7 @@ async def test_ticket_keys_and_sessions_in_one_redis_are_good_in_both(
 ) -> None:
     pytest.importorskip("txredisapi")
     with redis(files) as service:
-        where = f"redis://127.0.0.1:{service.port}?keyFile=seal.key"
+        where = f"redis://127.0.0.1:{service.port}?keyFile=seal.key&timeout=10"
         ports = daemons(f"--ticket-keys={where}", f"--session-store={where}")
         async with Loopback(pki) as loopback:
             # Tickets are those of the ring as soon as its keys are known, which is in a moment.

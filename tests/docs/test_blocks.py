@@ -119,7 +119,7 @@ def test_every_command_for_a_web_server_serves(page: str, command: str, director
     trusting = ssl.create_default_context(cafile=str(directory / "client.pem"))
     with Twistd(*words[2:], cwd=directory) as server:
         server.waitFor("starting on")
-        asking = http.client.HTTPSConnection("localhost", port, timeout=10, context=trusting)
+        asking = http.client.HTTPSConnection("localhost", port, timeout=30, context=trusting)
         asking.request("GET", "/")
         assert asking.getresponse().read() == b"<p>a page</p>"
         asking.close()

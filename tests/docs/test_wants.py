@@ -176,7 +176,7 @@ def test_several_processes_on_one_port(directory: Path) -> None:
         answers = set()
         # The kernel chooses by the client's port: soon both have been asked.
         for _ in range(200):
-            client = http.client.HTTPSConnection("localhost", port, timeout=10, context=trusting)
+            client = http.client.HTTPSConnection("localhost", port, timeout=30, context=trusting)
             client.request("GET", "/")
             answers.add(client.getresponse().read())
             client.close()

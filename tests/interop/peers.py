@@ -24,7 +24,7 @@ from tests.support import nodeBinary, requireTool
 __all__ = ["NodePeer", "Peer", "digest", "opensslPeer", "payload"]
 
 SCRIPT = Path(__file__).with_name("peer.js")
-_PATIENCE = 20.0
+_PATIENCE = 40.0
 
 
 def payload(length: int) -> bytes:

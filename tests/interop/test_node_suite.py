@@ -102,7 +102,8 @@ async def test_default_authorities_can_be_put_back(loopback: Loopback, pki: Pki)
         tls.setDefaultCACertificates(["no certificate"])
     assert (await loopback.secure(server, ca=None)).authorized
     tls.setDefaultCACertificates(list(before))
-    assert tls.getCACertificates() == before
+    # Each once, whatever the environment has added to what was there.
+    assert set(tls.getCACertificates()) == set(before)
     client = loopback.dial(server, ca=None)
     (error,) = await happened(client, "error")
     assert error.code == "UNABLE_TO_VERIFY_LEAF_SIGNATURE"

@@ -25,7 +25,8 @@ def server() -> Iterator[Service]:
 
 @pytest.fixture
 def store(server: Service) -> Iterator[MemcachedSessionStore]:
-    made = MemcachedSessionStore(f"memcached://127.0.0.1:{server.port}", sealingKeys=[KEY])
+    place = f"memcached://127.0.0.1:{server.port}"
+    made = MemcachedSessionStore(place, sealingKeys=[KEY], timeout=10)
     yield made
     made.close()
 

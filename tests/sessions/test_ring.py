@@ -298,7 +298,7 @@ def server(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def homes(server: Service) -> Iterator[list[RedisTicketKeys]]:
     address = f"redis://127.0.0.1:{server.port}"
-    made = [RedisTicketKeys(address, wrappingKeys=[WRAP], timeout=5) for _ in range(3)]
+    made = [RedisTicketKeys(address, wrappingKeys=[WRAP], timeout=10) for _ in range(3)]
     yield made
     for home in made:
         home.close()
@@ -338,7 +338,8 @@ async def test_redis_sees_no_key_and_can_make_none(
     await homes[0]._ask(b"HSET", b"nodetls:ticket-keys", fields[1], first)
     await homes[0]._ask(b"HSET", b"nodetls:ticket-keys", b"1000001", bytes(48))
     await homes[0]._ask(b"HSET", b"nodetls:ticket-keys", b"name", bytes(48))
-    stranger = RedisTicketKeys(f"redis://127.0.0.1:{server.port}", wrappingKeys=[bytes(32)])
+    place = f"redis://127.0.0.1:{server.port}"
+    stranger = RedisTicketKeys(place, wrappingKeys=[bytes(32)], timeout=10)
     entries = await homes[0].exchange(lambda entries: ({}, []))
     assert list(entries.values()) == [keys[0]]
     assert await stranger.exchange(lambda entries: ({}, [])) == {}

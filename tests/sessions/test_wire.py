@@ -42,8 +42,9 @@ class Kind:
     greeting: tuple[bytes, bytes]
 
     def at(self, port: int, **options: Any) -> Any:
-        """A store whose server is at this port."""
-        return self.make(f"{self.scheme}://127.0.0.1:{port}", sealingKeys=[KEY], **options)
+        """A store whose server is at this port, and may take its time."""
+        place = f"{self.scheme}://127.0.0.1:{port}"
+        return self.make(place, sealingKeys=[KEY], **{"timeout": 10, **options})
 
 
 REDIS = Kind("redis", RedisSessionStore, redis, (b"PING", b"+PONG\r\n"))
@@ -123,7 +124,7 @@ async def test_many_questions_at_once_have_their_own_answers(store: Any) -> None
 
 @ensureDeferred
 async def test_a_prefix_keeps_stores_apart(kind: Kind, server: Service, store: Any) -> None:
-    address = f"{kind.scheme}://127.0.0.1:{server.port}?prefix=other:"
+    address = f"{kind.scheme}://127.0.0.1:{server.port}?prefix=other:&timeout=10"
     others = [kind.make(address, sealingKeys=[KEY]), kind.at(server.port, prefix="third:")]
     await store.store(ID, b"data", 300)
     for other in others:
@@ -149,9 +150,10 @@ async def test_after_a_restart_it_is_connected_again(server: Service, store: Any
 
 
 @ensureDeferred
-async def test_one_that_hangs_is_waited_for_once(kind: Kind, server: Service) -> None:
-    store = kind.at(server.port, timeout=0.1)
+async def test_one_that_hangs_is_waited_for_once(kind: Kind, server: Service, store: Any) -> None:
     await store.store(ID, b"data", 300)
+    store = kind.at(server.port, timeout=0.1)
+    assert await _back(store) == b"data"
     server.freeze()
     try:
         results = await defer.DeferredList([store.fetch(ID) for _ in range(5)], consumeErrors=True)
