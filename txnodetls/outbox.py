@@ -68,7 +68,7 @@ class Outbox:
         self.noted = socket
         self._held += length
         if self._held >= BATCH:
-            self._ship(socket)
+            self.flush()
 
     def flush(self) -> None:
         """
@@ -78,12 +78,16 @@ class Outbox:
         it stands on, which then is the owner.
         """
         while (noted := self.noted) is not None:
-            self._ship(noted)
+            much = self._held > GROWN or self.spent > GROWN
+            self._held = 0
+            self.noted = None
+            sent = noted._ship(much)
+            if self._owner is noted:
+                self.spent += sent
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
-        if self.noted is not None:
-            self.flush()
+        self.flush()
         self._owner = None
         self.spent = 0
 
@@ -97,14 +101,6 @@ class Outbox:
         if self._owner is socket:
             self._owner = self.noted = None
             self._held = 0
-
-    def _ship(self, socket: Sender) -> None:
-        much = self._held > GROWN or self.spent > GROWN
-        self._held = 0
-        self.noted = None
-        sent = socket._ship(much)
-        if self._owner is socket:
-            self.spent += sent
 
 
 OUTBOX: Final = Outbox()
