@@ -22,6 +22,22 @@ section_end() {
   title=
 }
 
+# abreast COMMAND...: run COMMAND with each line of the input as its last arguments, two at a time,
+# and show what each has printed when it is over.  Fails if one fails; all are run all the same.
+abreast() {
+  # shellcheck disable=SC2016
+  xargs -d '\n' -P 2 -I LINE bash -c '
+    log=$(mktemp "$0/abreast.XXXXXX") status=0 begun=$SECONDS line=$1
+    shift
+    # shellcheck disable=SC2086
+    "$@" $line >"$log" 2>&1 </dev/null || status=$?
+    exec 9>>"$0/abreast.lock"
+    flock 9
+    printf -- "--- %s: %d s, status %d\n" "$line" $((SECONDS - begun)) "$status"
+    cat "$log"
+    exit "$status"' "$work" LINE "$@"
+}
+
 # Every Python from 3.11 on that can be found, one per minor version, lowest first: on PATH,
 # and where pyenv keeps its own. A shim that leads nowhere does not answer and is left out.
 pythons() {

@@ -8,6 +8,9 @@ own behind one descriptor, as it is only with many.
 
 pytest-twisted installs what Twisted takes for the default on this platform; so that is what is
 replaced.  Without C{--plain-carriers} the fast way is taken where it fits.
+
+Tests that no reactor runs are left out: plain functions, which only see memory or processes of
+their own, and are the same whatever is chosen here.
 """
 
 from __future__ import annotations
@@ -80,11 +83,28 @@ WATCHED_BY_THE_REACTOR = {
 }
 
 
+def _differs(item: pytest.Item) -> bool:
+    """Whether something chosen here is used by the test."""
+    function = getattr(item, "obj", None)
+    if hasattr(function, "_pytest_twisted_mark"):
+        return True
+    # How many are polled is their subject.
+    return item.path.name == "test_polling.py"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     out = OURS_ALONE if config.getoption("--plain-carriers") else set()
     if config.getoption("--all-polled"):
         out = out | WATCHED_BY_THE_REACTOR
-    items[:] = [item for item in items if getattr(item, "originalname", item.name) not in out]
+    here = [
+        item
+        for item in items
+        if _differs(item) and getattr(item, "originalname", item.name) not in out
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in here])
+    items[:] = here
+    if not items:
+        raise pytest.UsageError("none of these tests is run by a reactor")
 
 
 def _plain() -> None:
