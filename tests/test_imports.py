@@ -296,6 +296,9 @@ def test_importing_the_package_brings_no_endpoints() -> None:
         "twisted.protocols.memcache",
         "txnodetls.legacy",
         "txnodetls.openssl.symbols",
+        "txnodetls.pki.fields",
+        "txnodetls.pki.hostnames",
+        "txnodetls.pki.pfxshape",
         "txnodetls.ocsp",
         "txnodetls.protocol.trace",
         "txnodetls.sessions.redis",
@@ -307,6 +310,23 @@ def test_what_most_programs_have_no_use_for_is_imported_late(module: str) -> Non
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "making",
+    [
+        "import txnodetls as t; t.Server(requestCert=True)",
+        "from txnodetls.twisted import endpoints as e; e.ClientEndpoint(None, 'localhost', 1)",
+        "import txnodetls.daemon.runtime",
+    ],
+)
+def test_nobody_who_will_read_certificates_imports_for_it_in_a_handshake(making: str) -> None:
+    done = runPython(
+        f"{making}\n"
+        "import sys\n"
+        "assert {'txnodetls.pki.certificates', 'txnodetls.pki.identity'} <= set(sys.modules)"
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
 def test_what_is_imported_late_is_there_all_the_same() -> None:
     done = runPython(
         "import txnodetls\n"
@@ -314,6 +334,8 @@ def test_what_is_imported_late_is_there_all_the_same() -> None:
         "from txnodetls import *\n"
         "assert RedisSessionStore is txnodetls.RedisSessionStore\n"
         "assert not hasattr(txnodetls, 'RedisSessionStores')\n"
+        "assert txnodetls.pki.identity.checkServerIdentity is checkServerIdentity\n"
+        "assert not hasattr(txnodetls.pki, 'identities')\n"
     )
     assert (done.returncode, done.stderr.decode()) == (0, "")
 

@@ -31,9 +31,7 @@ from txnodetls.context import (
 from txnodetls.errors import NodeError
 from txnodetls.interfaces import IOCSPResponder, ISessionStore
 from txnodetls.net import Duplex
-from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.pki.trust import getCACertificates, setDefaultCACertificates
-from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.server import Server, createServer
 from txnodetls.sessions.clientcache import ClientSessionCache
 from txnodetls.sessions.memory import MemorySessionStore
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
 
     from txnodetls.legacy import CryptoStream, SecurePair, createSecurePair
     from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
+    from txnodetls.pki.identity import checkServerIdentity
+    from txnodetls.pki.x509certificate import X509Certificate
     from txnodetls.sessions.memcached import MemcachedSessionStore
     from txnodetls.sessions.redis import RedisSessionStore
     from txnodetls.sessions.ring import RedisTicketKeys, TicketKeyFile, TicketKeyRing
@@ -109,6 +109,8 @@ _LATE = {
     "SecurePair": "legacy",
     "TicketKeyFile": "sessions.ring",
     "TicketKeyRing": "sessions.ring",
+    "X509Certificate": "pki.x509certificate",
+    "checkServerIdentity": "pki.identity",
     "createSecurePair": "legacy",
 }
 

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from txnodetls import pki
 from txnodetls.answers import refuseAsynchronous
 from txnodetls.clientsessions import clientSessions
 from txnodetls.constants import DEFAULT_MIN_DH_SIZE
@@ -37,8 +38,6 @@ from txnodetls.openssl.calls import Driver
 from txnodetls.openssl.failures import verifyErrorCode, verifyErrorText
 from txnodetls.options import CONNECT, CONTEXT, Options, readOptions
 from txnodetls.options.checks import callersLevel
-from txnodetls.pki.certificates import certificateObject
-from txnodetls.pki.identity import checkServerIdentity
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import TLSEngine
 from txnodetls.sessions.named import sessionFor
@@ -134,8 +133,9 @@ class ClientHandler(Handler):
         return self._checkResumed(driver)
 
     def _checkIdentity(self, socket: TLSSocket) -> BaseException | None:
-        check = self._options.checkServerIdentity or checkServerIdentity
-        certificate = socket.getPeerCertificate(check is not checkServerIdentity)
+        ours = pki.identity.checkServerIdentity
+        check = self._options.checkServerIdentity or ours
+        certificate = socket.getPeerCertificate(check is not ours)
         error = refuseAsynchronous(
             "checkServerIdentity", check(self._expectedName(), certificate or {})
         )
@@ -155,7 +155,8 @@ class ClientHandler(Handler):
         der = queries.peerCertificate(driver)
         if der is None or self._options.checkServerIdentity is not None:
             return None
-        return checkServerIdentity(self._expectedName(), certificateObject(der))
+        certificate = pki.certificates.certificateObject(der)
+        return pki.identity.checkServerIdentity(self._expectedName(), certificate)
 
     def _expectedName(self) -> str:
         options = self._options

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from txnodetls import pki
 from txnodetls.errors import Blame, NodeError, NodeTypeError, invalidArgType, outOfRange
 from txnodetls.javascript import isInteger, isNumber
 from txnodetls.openssl import keys, queries
 from txnodetls.openssl.failures import verifyErrorCode
-from txnodetls.pki.certificates import certificateChainObject, certificateObject
-from txnodetls.pki.x509certificate import X509Certificate
 from txnodetls.protocol.states import Sending
 from txnodetls.streams.duplex import Duplex
 
 if TYPE_CHECKING:
     from txnodetls.openssl.calls import Driver
+    from txnodetls.pki.x509certificate import X509Certificate
     from txnodetls.protocol.engine import TLSEngine
 
 __all__ = ["Inspection", "verdictOnClient"]
@@ -79,11 +79,13 @@ class Inspection(Duplex):
             return {}
         if self._isServer and not detailed:
             der = queries.peerCertificate(driver)
-            return {} if der is None else certificateObject(der)
+            return {} if der is None else pki.certificates.certificateObject(der)
         chain = queries.peerChain(driver, self._isServer)
         if chain and not detailed:
-            return certificateObject(chain[0])
-        return certificateChainObject(chain, self._issuerFinder()) if chain else {}
+            return pki.certificates.certificateObject(chain[0])
+        if not chain:
+            return {}
+        return pki.certificates.certificateChainObject(chain, self._issuerFinder())
 
     def getCertificate(self) -> dict[str, Any] | None:
         """The own certificate in Node's form; {} if there is none; None once destroyed."""
@@ -91,7 +93,7 @@ class Inspection(Duplex):
         if driver is None:
             return self._ifAlive({})
         der = queries.ownCertificate(driver)
-        return {} if der is None else certificateObject(der)
+        return {} if der is None else pki.certificates.certificateObject(der)
 
     def getPeerX509Certificate(self) -> X509Certificate | None:
         """The peer's certificate, linked to the others that it has sent; or None."""
@@ -99,13 +101,13 @@ class Inspection(Duplex):
         if driver is None:
             return None
         chain = queries.peerChain(driver, self._isServer)
-        return X509Certificate.fromChain(chain) if chain else None
+        return pki.x509certificate.X509Certificate.fromChain(chain) if chain else None
 
     def getX509Certificate(self) -> X509Certificate | None:
         """The own certificate, or None."""
         driver = self._driver()
         der = None if driver is None else queries.ownCertificate(driver)
-        return None if der is None else X509Certificate(der)
+        return None if der is None else pki.x509certificate.X509Certificate(der)
 
     def getCipher(self) -> dict[str, str] | None:
         """C{name}, C{standardName} and C{version} of the cipher suite."""

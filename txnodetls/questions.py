@@ -26,12 +26,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from txnodetls import pki
 from txnodetls.alpn import encodeALPN
 from txnodetls.answers import ask, follow
 from txnodetls.context import defaultSessionIdContext
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.interfaces import ISecureContext
-from txnodetls.pki.issuers import findIssuer
 from txnodetls.protocol.clienthello import ClientHello
 from txnodetls.protocol.engine import Answer, verifyMode
 
@@ -284,5 +284,6 @@ def _certificateAndIssuer(context: Any) -> tuple[bytes, bytes | None] | None:
     if not own:
         return None
     leaf, chain = own[0]
-    issuer = findIssuer(leaf, chain) or findIssuer(leaf, context.trustedCertificates())
+    find = pki.issuers.findIssuer
+    issuer = find(leaf, chain) or find(leaf, context.trustedCertificates())
     return leaf, None if issuer == leaf else issuer

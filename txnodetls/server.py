@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txnodetls import pki
 from txnodetls.answers import askListeners
 from txnodetls.constants import DEFAULT_HANDSHAKE_TIMEOUT
 from txnodetls.context import SecureContext, defaultSessionIdContext, makeContext
@@ -233,6 +234,8 @@ class Server(NetServer):
             options, secureConnectionListener = None, options
         given = readOptions(SERVER, options, more)
         self.requestCert = bool(given.requestCert)
+        if self.requestCert:
+            pki.importReaders()
         self.rejectUnauthorized = given.rejectUnauthorized is not False
         self._contexts: list[tuple[re.Pattern[str], Any, str]] = []
         self._sniCallback: Callable[..., Any] | None = given.SNICallback

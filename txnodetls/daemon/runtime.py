@@ -17,6 +17,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from txnodetls import pki
 from txnodetls.daemon.bound import Bound, bind, placeOf
 from txnodetls.daemon.config import Config
 from txnodetls.daemon.limits import Sweeper
@@ -29,6 +30,9 @@ from txnodetls.daemon.tickets import TicketKeys
 __all__ = ["Runtime", "bindAll"]
 
 log = Logger(namespace="nodetls")
+
+# Not when the first certificate comes, and the rights to read files may be gone.
+pki.importReaders()
 
 _GOODBYE: Final = 1.0
 """Seconds, of those that draining may take, for close_notify and what is queued."""

@@ -14,17 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase, invalidArgType
 from txnodetls.javascript import isTrue, utf8
 from txnodetls.openssl import contexts
-from txnodetls.pki import der, pfxshape
+from txnodetls.pki import der
 from txnodetls.pki.pem import (
     CERTIFICATE_LABELS,
     CRL_LABELS,
@@ -272,6 +267,11 @@ def _bundle(value: object, passphrase: object) -> Bundle:
             blame=Blame.CONFIGURATION,
             phase=Phase.CONFIGURING,
         )
+    # Not for the many programs that have no PFX.
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    from txnodetls.pki import pfxshape
+
     reason = pfxshape.fault(data)
     if reason is not None:
         raise _pfxError(reason, _UNSUPPORTED if reason == pfxshape.UNSUPPORTED else None)

@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Self
 from twisted.internet.interfaces import ITransport
 from zope.interface import implementer
 
+from txnodetls import pki
 from txnodetls.errors import (
     Blame,
     NodeError,
@@ -48,7 +49,6 @@ from txnodetls.net.wrapper import takeCarrier
 from txnodetls.openssl import queries
 from txnodetls.options import SOCKET, readOptions
 from txnodetls.outbox import OUTBOX
-from txnodetls.pki.issuers import findIssuer
 from txnodetls.posthandshake import PostHandshakeAuth
 from txnodetls.protocol import events
 from txnodetls.protocol.engine import SLICE, Answer, TLSEngine
@@ -293,7 +293,9 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         context = self._context
         if context is None:
             return None
-        return lambda certificate: findIssuer(certificate, context.trustedCertificates())
+        return lambda certificate: pki.issuers.findIssuer(
+            certificate, context.trustedCertificates()
+        )
 
     # -- the carrier's calls (see txnodetls.transports.carrier)
 

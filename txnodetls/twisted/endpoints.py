@@ -46,6 +46,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txnodetls import pki
 from txnodetls.client import connect
 from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError, missingArgs
@@ -290,6 +291,7 @@ class _Client:
         timeout: float,
         socketMade: SocketMade | None,
     ) -> None:
+        pki.importReaders()
         named = {"servername": host} if host and not isIP(host) else {}
         read = readOptions(CONNECT, {**named, **options})
         self._reactor = reactor
