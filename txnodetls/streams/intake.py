@@ -256,12 +256,12 @@ class Intake(StreamLife):
 
     def _startIfWanted(self, count: int) -> bool:
         """Start the source if, with C{count} taken, there is room; whether it was started."""
+        if self._readSource is not NEW and self._readSource is not STOPPED:
+            return False
         wanted = (
             self._readNeeded or self._readLength == 0 or self._readLength - count < self._readMark
         )
         if not wanted or self._life is not ALIVE or self._readState is not READ_OPEN:
-            return False
-        if self._readSource is not NEW and self._readSource is not STOPPED:
             return False
         self._readSource = STARTING
         if self._readLength == 0:

@@ -11,7 +11,7 @@ Source: https://nodejs.org/api/stream.html#writabledestroyerror
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from twisted.python.failure import Failure
 
@@ -88,14 +88,8 @@ class StreamLife(EventEmitter):
         @param error: why; a Twisted C{Failure} stands for its exception.
         @raise NodeTypeError: C{ERR_INVALID_ARG_TYPE}: something else.
         """
-        if isinstance(error, Failure):
-            error = error.value
-        elif error is not None and not isinstance(error, BaseException):
-            raise NodeTypeError(
-                f'The "error" argument must be an instance of Error. Received {error!r}',
-                "ERR_INVALID_ARG_TYPE",
-                blame=Blame.CONFIGURATION,
-            )
+        if error is not None:
+            error = _exceptionOf(error)
         if self._life >= DESTROYED:
             return self
         if self._errored is None:
@@ -188,3 +182,15 @@ class StreamLife(EventEmitter):
 
     def _listenerFailed(self) -> None:
         self.destroy()
+
+
+def _exceptionOf(error: BaseException | Failure) -> BaseException:
+    if isinstance(error, Failure):
+        return cast("BaseException", error.value)
+    if isinstance(error, BaseException):
+        return error
+    raise NodeTypeError(
+        f'The "error" argument must be an instance of Error. Received {error!r}',
+        "ERR_INVALID_ARG_TYPE",
+        blame=Blame.CONFIGURATION,
+    )

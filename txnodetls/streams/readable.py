@@ -114,27 +114,36 @@ class ReadHalf(Intake):
         """
         if n is not None and type(n) is not int:
             n = _amount(n)
+        if n == 0:
+            self._look()
+            return None
         if n is not None and n > self._readMark:
             self._readMark = _raisedMark(n)
-        if n != 0:
-            self._readAnnounced = False
-        if self._readEnding and not self._readLength:
-            return None  # 'end' is on its way
-        if n == 0 and self._readNeeded and self._hasNews():
-            # Only asked to look: somebody waits for 'readable', and there is something.
-            if self._readLength == 0:
+        self._readAnnounced = False
+        if not self._readLength:
+            if self._readState is not READ_OPEN:
                 self._endReading()
-            else:
-                self._announce()
-            return None
+                return None
+            if self._readSource is RUNNING:
+                self._readNeeded = True  # it will push
+                return None
         count = self._howMuch(n)
         if count == 0 and self._readState is not READ_OPEN:
-            if self._readLength == 0:
-                self._endReading()
             return None
         if self._startIfWanted(count):
             count = self._howMuch(n)
         return self._takeAndEmit(n, count)
+
+    def _look(self) -> None:
+        """C{read(0)}: take nothing, but see that the source runs, or that what is there is told."""
+        if not self._readLength and self._readState is not READ_OPEN:
+            self._endReading()
+        elif self._readNeeded and self._hasNews():
+            self._announce()
+        elif self._readState is READ_OPEN:
+            self._startIfWanted(0)
+            if self._readLength <= self._readMark:
+                self._readNeeded = True
 
     def pause(self) -> Self:
         """Stop the 'data' events.  Data still comes into the buffer, up to its mark."""
@@ -248,7 +257,7 @@ class ReadHalf(Intake):
         if self._readLength:
             self._announce()
         elif self._readSource not in (STARTING, RUNNING):
-            self._ticks.nextTick(self.read, 0)
+            self._ticks.nextTick(self._look)
 
     def _listenersChanged(self) -> None:
         self._readByListener = "readable" in self._events
@@ -323,7 +332,7 @@ class ReadHalf(Intake):
         if self._life is OVER:
             return
         if self._readSource is not RUNNING and self._readSource is not STARTING:
-            self.read(0)
+            self._look()
         self._readResuming = False
         self._fire("resume")
         self._flow()
@@ -332,7 +341,7 @@ class ReadHalf(Intake):
             and self._readSource is not RUNNING
             and self._readSource is not STARTING
         ):
-            self.read(0)
+            self._look()
 
     def _flow(self) -> None:
         while self._readFlow is FLOWING and self.read() is not None:

@@ -128,11 +128,12 @@ class TickQueue:
                     function()
             except Exception:
                 _log.failure("An I/O callback failed: {function!r}", function=function)
-            while self._ticks or self.endings:
+            while True:
                 if self._ticks:
                     self._runTicks()
-                if self.endings:
-                    self._runEndings()
+                if not self.endings:
+                    break
+                self._runEndings()
         except BaseException:  # KeyboardInterrupt and its like
             self.active = False
             if self._ticks or self.endings:

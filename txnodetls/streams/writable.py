@@ -460,8 +460,9 @@ class WriteHalf(ReadHalf):
         raise NotImplementedError
 
     def _callFinished(self, error: BaseException | None) -> None:
-        callbacks, self._writeFinishCallbacks = self._writeFinishCallbacks, None
-        self._callAll(callbacks, error)
+        if self._writeFinishCallbacks is not None:
+            callbacks, self._writeFinishCallbacks = self._writeFinishCallbacks, None
+            self._callAll(callbacks, error)
 
     # The way out
 
@@ -478,11 +479,12 @@ class WriteHalf(ReadHalf):
         """Tell the callbacks of what waits, and of C{end()}, that it came to nothing."""
         if self._writeActivity is not IDLE:  # in its turn, behind the one being written
             return
-        queue, self._writeQueue = self._writeQueue, None
-        for data, cb in queue or ():
-            self._writeLength -= len(data)
-            if cb is not None:
-                self._call(cb, self._errored or streamError("ERR_STREAM_DESTROYED", "write"))
+        if self._writeQueue:
+            queue, self._writeQueue = self._writeQueue, None
+            for data, cb in queue:
+                self._writeLength -= len(data)
+                if cb is not None:
+                    self._call(cb, self._errored or streamError("ERR_STREAM_DESTROYED", "write"))
         if self._writeFinishCallbacks:
             self._callFinished(self._errored or streamError("ERR_STREAM_DESTROYED", "end"))
 
