@@ -182,7 +182,7 @@ def test_where_keys_cannot_be_set_the_feature_is_named(monkeypatch: pytest.Monke
         assert caught.value.code == "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM"
     # Listening to 'newSession' needs none.
     server.on("newSession", lambda sessionId, data, callback: callback())
-    assert server._settingsNow().ticketKeys == ()
+    assert server._settingsNow((False, True)).ticketKeys == ()
 
 
 @versions

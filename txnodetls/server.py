@@ -11,10 +11,10 @@ Source: https://nodejs.org/api/tls.html#class-tlsserver
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
+from types import CoroutineType
 from typing import Any, Final, Self
 
 import attrs
@@ -95,8 +95,8 @@ class ServerHandler(Handler):
         server = self.server
         context = server._context
         socket._context = context
-        socket._verification = (server.requestCert, server.rejectUnauthorized)
-        settings = server._settingsNow()
+        verification = socket._verification = server.requestCert, server.rejectUnauthorized
+        settings = server._settingsNow(verification)
         if self.alpn is not None:
             settings = attrs.evolve(settings, alpn=self.alpn)
         if socket._trace is not None:
@@ -107,8 +107,8 @@ class ServerHandler(Handler):
                 pskServer=partial(serverPsk, server._pskCallback, socket),
                 pskHint=server._pskHint,
             )
-        bound = sessionsBoundTo(context, server.requestCert, server.rejectUnauthorized)
-        if bound:
+        if not context.sessionIdContext:
+            bound = sessionsBoundTo(context, *verification)
             settings = attrs.evolve(settings, sessionIdContext=bound)
         return TLSEngine(context.native, settings)
 
@@ -399,12 +399,15 @@ class Server(NetServer):
 
     # -- what all connections share
 
-    def _settingsNow(self) -> EngineSettings:
-        """The settings, remade when listeners or contexts have come or gone."""
+    def _settingsNow(self, verification: tuple[bool, bool]) -> EngineSettings:
+        """
+        The settings, remade when listeners or contexts have come or gone.
+
+        @param verification: C{requestCert} and C{rejectUnauthorized}.
+        """
         sessions = self._sessions
         if not self._contexts and not sessions.involved and _ASKED.isdisjoint(self._events):
             # Nobody is to be asked or told anything: so it is for most servers.
-            verification = self.requestCert, self.rejectUnauthorized
             if self._plainSettings is None or self._plainSettings[0] != verification:
                 self._plainSettings = verification, self._makeSettings()
             return self._plainSettings[1]
@@ -464,21 +467,18 @@ class Server(NetServer):
 
     def _tellOf(self, socket: TLSSocket) -> None:
         """Emit 'secureConnection'; a listener that fails ends this connection, and no other."""
-
-        def failed(failure: Failure) -> None:
-            _log.failure(
-                "A listener of 'secureConnection' of {server!r} failed", failure, server=self
-            )
-            socket.destroy()
-
         for listener in self._events.get("secureConnection", ()):
             try:
                 result = listener(socket)
             except Exception:
-                failed(Failure())
+                self._notTold(Failure(), socket)
             else:
-                if result is not None and inspect.iscoroutine(result):
-                    Deferred.fromCoroutine(result).addErrback(failed)
+                if result.__class__ is CoroutineType:
+                    Deferred.fromCoroutine(result).addErrback(self._notTold, socket)
+
+    def _notTold(self, failure: Failure, socket: TLSSocket) -> None:
+        _log.failure("A listener of 'secureConnection' of {server!r} failed", failure, server=self)
+        socket.destroy()
 
     def _onConnection(self, socket: Any) -> None:
         """A plain connection, accepted by ourselves or handed in with emit('connection')."""

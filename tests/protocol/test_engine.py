@@ -140,6 +140,22 @@ def test_data_with_the_last_flight_of_a_handshake(pki: Pki, version: str) -> Non
     assert first.data == b"at once"
 
 
+@pytest.mark.parametrize("more", [b"", b"\x17", b"\x17\x03\x03\0\x40"])
+def test_behind_a_handshake_only_input_that_is_there_is_read(
+    pki: Pki, version: str, more: bytes
+) -> None:
+    server, client = serverEngine(pki), StandardPeer(pki, version, isServer=False)
+    client.start()
+    server.receive(client.output())
+    client.receive(server.dataToSend())
+    server.receive(client.output() + more)
+    assert [type(event) for event in server.queue] == [events.HandshakeCompleted]
+    assert server.unread is bool(more)
+    assert isinstance(server.nextEvent(), events.HandshakeCompleted)
+    assert server.nextEvent() is None
+    assert not server.unread
+
+
 def test_whoever_stops_pulling_sees_nothing_behind_the_verdict(pki: Pki) -> None:
     server = StandardPeer(pki, "TLSv1.3", isServer=True)
     client = clientEngine(pki, "TLSv1.3")

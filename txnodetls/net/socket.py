@@ -341,17 +341,18 @@ class Socket(CarriedStream):
     def _destroy(self, error: BaseException | None, callback: _Callback) -> None:
         self._hadError = error is not None and (self.connecting or self._carrier is not None)
         self.connecting = False
-        way, self._connecting = self._connecting, None
-        if way is not None:
+        if self._connecting is not None:
+            way, self._connecting = self._connecting, None
             way.cancel()
-        self._stopIdle()
+        if self._idle is not None:
+            self._stopIdle()
         self._earlyEnd = None
-        early, self._early = self._early, None
-        if early is not None:
+        if self._early is not None:
+            early, self._early = self._early, None
             self._ticks.nextTick(early[1], _closedBeforeConnection())
         self._release(self._resetting)
-        forget, self._forgetSignal = self._forgetSignal, None
-        if forget is not None:
+        if self._forgetSignal is not None:
+            forget, self._forgetSignal = self._forgetSignal, None
             forget()
         if self._countedBy is not None:
             self._countedBy._released()

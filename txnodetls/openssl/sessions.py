@@ -72,7 +72,11 @@ _MAC_KEY: Final = slice(16, 32)
 _CIPHER_KEY: Final = slice(32, 48)
 _PART: Final = 16
 
-# What the callback says.
+# What the callback for the server name says.
+_ACKNOWLEDGED: Final = int(lib.SSL_TLSEXT_ERR_OK)
+_NOT_ACKNOWLEDGED: Final = int(lib.SSL_TLSEXT_ERR_NOACK)
+
+# What the callback for tickets says.
 _UNKNOWN: Final = 0
 _GOOD: Final = 1
 _RENEW: Final = 2
@@ -135,11 +139,11 @@ def renewNoTickets(native: SSL.Context) -> None:
 def _servername(ssl: Any, _alert: Any, _arg: Any) -> int:
     # OpenSSL calls this for every ClientHello, with a name in it or without.
     if not lib.SSL_session_reused(ssl) or lib.SSL_version(ssl) != TLS1_3_VERSION:
-        return int(lib.SSL_TLSEXT_ERR_NOACK)
+        return _NOT_ACKNOWLEDGED
     if hooks.ask(ssl, False, "hookRenewsTickets"):
-        return int(lib.SSL_TLSEXT_ERR_NOACK)
+        return _NOT_ACKNOWLEDGED
     lib.SSL_set_options(ssl, lib.SSL_OP_NO_TICKET)
-    return int(lib.SSL_TLSEXT_ERR_OK)
+    return _ACKNOWLEDGED
 
 
 def contextsTicketKeys(native: SSL.Context) -> tuple[bytes, ...]:

@@ -12,8 +12,11 @@ in memory, a byte at a time.
 
 What OpenSSL may do here, and what follows:
 
-- Application data can come with the last flight of the handshake, so after
-  the handshake there is always a read, asked for or not.
+- Application data can come with the last flight of the handshake, so what
+  input is there behind the handshake is read, asked for or not.  OpenSSL itself
+  holds none: TLS 1.3 wants the record to end with Finished.  In older versions
+  a peer might begin its next handshake in that record; it is heard with the
+  next one.
 - Events are pulled.  Whoever rejects a certificate at L{HandshakeCompleted}
   stops pulling, and never sees a byte that came behind it.
 - A server that has questions about the ClientHello (which context, which
@@ -63,6 +66,8 @@ __all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
 _DONE: Final = calls.DONE
 _WANT_READ: Final = calls.WANT_READ
+_CLOSED: Final = calls.CLOSED
+_FAILED: Final = calls.FAILED
 
 # How much plaintext is encrypted per call: bounds the output BIO, which never
 # shrinks, and is large enough that the call itself costs nothing.
@@ -102,6 +107,8 @@ class EngineSettings:
         ALPN (TLS 1.2 and older).
     @ivar trace: takes a trace of all messages, as text to read.
     @ivar hooks: the names of the trampolines that these settings need; it follows from them.
+    @ivar follows: the handshake is followed step by step (TLS 1.3); it follows from them.
+    @ivar plain: a server's connection needs no preparation; it follows from them.
     @ivar sessionIdContext: what sessions are bound to.  A server's, if the
         context does not say it; without any, OpenSSL refuses to resume where
         client certificates are asked for.  A client offers no session that is
@@ -127,10 +134,30 @@ class EngineSettings:
     trace: Callable[[str], object] | None = None
     sessionIdContext: bytes = b""
     hooks: tuple[str, ...] = attrs.field(init=False)
+    follows: bool = attrs.field(init=False)
+    plain: bool = attrs.field(init=False)
 
     @hooks.default
     def _wantedHooks(self) -> tuple[str, ...]:
         return _hooksFor(self)
+
+    @follows.default
+    def _whetherFollowed(self) -> bool:
+        return self.reportSessions or self.pskServer is not None
+
+    @plain.default
+    def _whetherPlain(self) -> bool:
+        return self.isServer and not (
+            self.hooks
+            or self.follows
+            or self.verifyMode
+            or self.askAboutHello
+            or self.ticketKeys
+            or self.options
+            or self.npn
+            or self.trace
+            or self.sessionIdContext
+        )
 
 
 class Answer(NamedTuple):
@@ -235,16 +262,28 @@ class TLSEngine:
         self.queue: list[Any] = []  # never many, and mostly none
         self._hookError: BaseException | None = None
         self._answer = _NO_ANSWER
-        self._asked = not settings.askAboutHello
+        self._asked = True
         self.unread = False
+        self._parser: ClientHelloParser | None = None
         self._staple = _NOT_ASKED
         self._stored: sessions.StoredSession | None = None
         self._made: dict[bytes, bytes] | None = None
         self._unkept = 0
         self._psk: bytes | None = None
         self._request: CertificateRequest | None = None
+        self._tracer: Tracer | None = None
+        self._npn: bytes | None = None
+        self._shown: tuple[SSL.Context, bytes] | None = None
         self.pskSupplied = False
         self.sending = _WAITING
+        self.receiving = _HANDSHAKE
+        if settings.plain and not sessions.ticketKeysEnabled(native):
+            self.driver = calls.Driver(native, True)
+        else:
+            self.driver = self._prepare(native, settings)
+
+    def _prepare(self, native: SSL.Context, settings: EngineSettings) -> calls.Driver:
+        """Make the driver, with all that the settings want of it and of its context."""
         if settings.pskServer is not None and not calls.setPskHint(native, settings.pskHint):
             raise NodeError(
                 "Failed to set PSK identity hint",
@@ -262,9 +301,6 @@ class TLSEngine:
             npn.advertise(native)
         if settings.ticketKeys:
             sessions.enableTicketKeys(native)
-        self._tracer: Tracer | None = None
-        self._npn: bytes | None = None
-        self._shown: tuple[SSL.Context, bytes] | None = None
         make = calls.Driver if settings.trace is None else hooks.tracedDriver
         self.driver = driver = make(native, settings.isServer)
         if settings.trace is not None:
@@ -272,20 +308,19 @@ class TLSEngine:
         asked = names or settings.npn or settings.trace
         if asked or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
-        if settings.reportSessions or settings.pskServer is not None:
+        if settings.follows:
             sessions.watchProgress(driver, self)
         if settings.askAboutHello:
             self.receiving = Receiving.HELLO
-            self._parser: ClientHelloParser | None = ClientHelloParser()
-        else:
-            self.receiving = _HANDSHAKE
-            self._parser = None
+            self._asked = False
+            self._parser = ClientHelloParser()
         if settings.verifyMode or not settings.isServer:
             driver.setVerify(settings.verifyMode)
         if settings.options:
             driver.setOptions(settings.options)
         if not settings.isServer:
             self._prepareClient(driver, settings)
+        return driver
 
     def _prepareClient(self, driver: calls.Driver, settings: EngineSettings) -> None:
         if settings.servername:
@@ -325,13 +360,25 @@ class TLSEngine:
 
     def receive(self, data: bytes) -> None:
         """Take ciphertext."""
-        if data:
-            self._take(data, 0)
+        if not data:
+            return
+        if self.receiving is _DECRYPTED:
+            self.driver.feed(data)
+            self.unread = True
+        elif self.receiving is _HANDSHAKE:
+            self.driver.feed(data)
+            self._handshake()
+        else:
+            self._hold(data)
 
     def receiveArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
+        if self.receiving is _HANDSHAKE:
+            self.driver.feedArea(length)
+            self._handshake()
+            return
         if self.receiving is not _DECRYPTED:
-            self._take(None, length)
+            self._hold(INPUT.view[:length])
             return
         if length > calls.GROWN and self._idle():
             # Read at once, while it is where it is, though nobody has pulled yet.
@@ -345,23 +392,9 @@ class TLSEngine:
         """Whether all that came before has been pulled, and nothing but data is expected."""
         return not self.unread and not self.queue and self.sending is _ENCRYPTED
 
-    def _take(self, data: bytes | None, length: int) -> None:
-        receiving = self.receiving
-        if receiving is _DECRYPTED or receiving is _HANDSHAKE:
-            if data is None:
-                self.driver.feedArea(length)
-            else:
-                self.driver.feed(data)
-            if receiving is _DECRYPTED:
-                self.unread = True
-            elif self._staple is _ASKED_FOR:
-                self._boundHeld(self.driver.pendingInput())
-            else:
-                self._handshake()
-        elif receiving is Receiving.HELLO or receiving is Receiving.ASKING:
-            self._hold(INPUT.view[:length] if data is None else data)
-
     def _hold(self, data: bytes | memoryview) -> None:
+        if self.receiving is not Receiving.HELLO and self.receiving is not Receiving.ASKING:
+            return  # nothing is taken any more
         parser = self._parser
         assert parser is not None
         if self.receiving is Receiving.ASKING:
@@ -468,7 +501,7 @@ class TLSEngine:
         outcome = self.driver.write(data)
         if outcome == _DONE:
             return True
-        if outcome == calls.FAILED:
+        if outcome == _FAILED:
             self._fail()
         return False
 
@@ -508,7 +541,7 @@ class TLSEngine:
             driver.setOptions(SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION)
         if not self._settings.isServer:
             self._happen(Happening.BEGUN_ANEW)
-        elif driver.handshake() == calls.FAILED:
+        elif driver.handshake() == _FAILED:
             self._fail()
             return
         # Of a client it is a read that begins: to the handshake call itself,
@@ -530,7 +563,7 @@ class TLSEngine:
         self._request = CertificateRequest(driver)
         if self._settings.reportSessions:
             self._made = {}
-        if driver.handshake() == calls.FAILED:
+        if driver.handshake() == _FAILED:
             self._fail()
         else:
             hooks.watchAnswer(driver, self)
@@ -626,15 +659,18 @@ class TLSEngine:
         self._handshake()
 
     def _handshake(self) -> None:
+        if self._staple is _ASKED_FOR:
+            self._boundHeld(self.driver.pendingInput())
+            return
         outcome = self._shake()
         if self._hookError is not None:
             # OpenSSL may go on after a callback's "no"; we do not after an error.
             self._fail()
-        elif outcome == calls.DONE:
+        elif outcome == _DONE:
             self._complete()
-        elif outcome == calls.FAILED:
+        elif outcome == _FAILED:
             self._fail()
-        elif outcome == calls.CLOSED:
+        elif outcome == _CLOSED:
             # close_notify in the middle of a handshake: the peer gave up.
             self.queue.append(events.Truncated(False))
             self._happen(_DIED)
@@ -662,23 +698,22 @@ class TLSEngine:
                 )
             )
             return
-        if not self._watched():
+        driver = self.driver
+        speaksTLS13 = queries.speaksTLS13(driver)
+        followed = speaksTLS13 and self._settings.follows
+        if self.pskSupplied and not followed:
             self._checkPsk()
         self._happen(_SECURED)
-        self.unread = True
-        self.driver.handshakeDone()
-        if not queries.speaksTLS13(self.driver):
-            hooks.watchHandshakes(self.driver, self)
+        self.unread = driver.pendingInput() > 0
+        driver.handshakeDone()
+        if not speaksTLS13:
+            hooks.watchHandshakes(driver, self)
+        if followed:
+            sessions.unwatchProgress(driver)
         if self._settings.isServer:
             self._completeServer()
         else:
             self._completeClient()
-
-    def _watched(self) -> bool:
-        """Whether the handshake that is done was followed step by step."""
-        settings = self._settings
-        follows = settings.reportSessions or settings.pskServer is not None
-        return follows and queries.speaksTLS13(self.driver)
 
     def _checkPsk(self) -> None:
         """
@@ -693,8 +728,6 @@ class TLSEngine:
         self._stored = None
         queue = self.queue
         made, self._made = self._made, None
-        if self._watched():
-            sessions.unwatchProgress(self.driver)
         if not self._settings.reportSessions:
             queue.append(_COMPLETED)
         elif made:
@@ -778,7 +811,7 @@ class TLSEngine:
         assert request is not None
         # What is noted has only made the read stop there.
         driver.noted.clear()
-        if outcome == calls.FAILED or self._hookError is not None or not request.answered:
+        if outcome == _FAILED or self._hookError is not None or not request.answered:
             return
         self._request = None
         driver.unwatchHandshakes()
@@ -830,11 +863,11 @@ class TLSEngine:
                 session = queries.session(self.driver)
                 if session is not None:
                     self.queue.append(events.SessionIssued(session))
-        elif outcome != calls.DONE:
+        elif outcome != _DONE:
             self.unread = False
-        if outcome == calls.FAILED or self._hookError is not None:
+        if outcome == _FAILED or self._hookError is not None:
             self._fail()
-        elif outcome == calls.CLOSED:
+        elif outcome == _CLOSED:
             self._happen(_END_RECEIVED)
             self.queue.append(_ENDED)
 
@@ -909,7 +942,7 @@ class TLSEngine:
         if done:
             if self._settings.reportSessions:
                 self._made = {}
-            if self._watched():
+            if self._settings.follows and queries.speaksTLS13(self.driver):
                 # Later the session is that of the first ticket.
                 self._checkPsk()
         elif self._made is not None:

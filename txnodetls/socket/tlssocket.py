@@ -90,7 +90,6 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
     @ivar npnProtocol: the same, of Next Protocol Negotiation (TLS 1.2 and older).
     @ivar servername: the server name that was sent; False if there is none;
         None before the handshake is done.
-    @ivar secureConnecting: the handshake is not done.
     @ivar encrypted: True.
     @ivar truncated: the bytes of the connection below ended without the peer's close_notify, so
         that 'end' does not mean that all has come.  An addition to Node, which does not tell.
@@ -123,7 +122,6 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         "authorizationError",
         "authorized",
         "npnProtocol",
-        "secureConnecting",
         "servername",
         "truncated",
     )
@@ -192,7 +190,6 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         self.alpnProtocol: str | bool | None = None
         self.npnProtocol: str | bool | None = None
         self.servername: str | bool | None = None
-        self.secureConnecting = True
         self.truncated = False
         self._handler = handler
         self._isServer = not handler.startsAtOnce
@@ -274,6 +271,11 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         return transport
 
     @property
+    def secureConnecting(self) -> bool:
+        """Whether the handshake is not done."""
+        return not self._secure
+
+    @property
     def reactor(self) -> Any:
         """The reactor that the connection lives on."""
         return self._ticks.reactor
@@ -310,37 +312,37 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 
     def _startEngine(self) -> None:
         """Whoever speaks first begins; the others wait for the first bytes."""
-        if self._handler.startsAtOnce and self._begin():
-            engine = self._engine
-            assert engine is not None
-            engine.start()
-            self._pump()
+        if self._handler.startsAtOnce:
+            engine = self._begin()
+            if engine is not None:
+                engine.start()
+                self._pump()
 
-    def _begin(self) -> bool:
-        """Make the engine; whether there is one now."""
+    def _begin(self) -> TLSEngine | None:
+        """Make the engine; without one, the socket is destroyed."""
         if self.destroyed:
-            return False
+            return None
         try:
             engine = self._engine = self._handler.begin(self)
             if self._keyCert is not None:
                 self._showKeyCert(engine, self._keyCert)
         except Exception as error:
             self.destroy(error)
-            return False
-        return True
+            return None
+        return engine
 
     def carrierArea(self, length: int) -> None:
         """Ciphertext came, in the shared input area."""
-        if self._engine is not None or self._begin():
-            assert self._engine is not None
-            self._engine.receiveArea(length)
+        engine = self._engine or self._begin()
+        if engine is not None:
+            engine.receiveArea(length)
             self._pump()
 
     def carrierData(self, data: bytes) -> None:
         """Ciphertext came."""
-        if self._engine is not None or self._begin():
-            assert self._engine is not None
-            self._engine.receive(data)
+        engine = self._engine or self._begin()
+        if engine is not None:
+            engine.receive(data)
             self._pump()
 
     def carrierEnd(self) -> None:
@@ -377,13 +379,14 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
                 event = engine.nextEvent()
                 if event is None:
                     break
-                if type(event) is bytes:
+                kind = type(event)
+                if kind is bytes:
                     self._received += len(event)
                     room = self.push(event) if self._onread is None else self._readInto(event)
                     if not room:
                         self._stopReading()
                 else:
-                    _ON_EVENT[type(event)](self, event)
+                    _ON_EVENT[kind](self, event)
                 engine = self._engine
             if engine is not None:
                 if OUTBOX.noted is not self and engine.driver.pendingOutput():
@@ -415,11 +418,10 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         if not self._handler.judge(self):
             return
         self._secure = True
-        self.secureConnecting = False
         if self._isServer and self.timeout is None:
             self.timeout = 0  # in Node the handshake's timeout has been this one until here
         self._handler.announce(self)
-        if self._engine is not None:
+        if self._waiting is not None or self._waitingFinal is not None:
             self._catchUp(engine)
 
     def _catchUp(self, engine: TLSEngine) -> None:
@@ -473,11 +475,13 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 
     def _endOfData(self) -> None:
         """The peer has ended: if nothing waits to be read this is told, be the stream paused."""
-        self._clientEnded()
-        if self.destroyed:
-            return
+        if self._asked is not None:
+            self._clientEnded()
+            if self.destroyed:
+                return
         self.push(None)
-        self.read(0)
+        if not self._readEnding:
+            self.read(0)
 
     def _onTruncated(self, event: events.Truncated) -> None:
         self._truncated(event.secured)
@@ -543,21 +547,15 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
     def _read(self) -> None:
         self._reading = True
         engine = self._engine
-        if (
-            engine is not None
-            and (engine.unread or engine.queue)
-            and self._secure
-            and not self._pumping
-        ):
-            # What is left inside the engine comes first, but never on the
-            # stack of whoever asked for it.
-            self._ticks.nextTick(self._pump)
-        if self._carrier is not None and not self._withheld():
+        if engine is not None:
+            if (engine.unread or engine.queue) and self._secure and not self._pumping:
+                # What is left inside the engine comes first, but never on the
+                # stack of whoever asked for it.
+                self._ticks.nextTick(self._pump)
+            if engine.sending is _WITHHELD:
+                return  # a new session has to be kept first
+        if self._carrier is not None:
             self._carrier.resume()
-
-    def _withheld(self) -> bool:
-        """Whether a new session has to be kept before anything goes on."""
-        return self._engine is not None and self._engine.sending is _WITHHELD
 
     def _stopReading(self) -> None:
         self._reading = False
@@ -646,10 +644,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
 
     def _final(self, callback: Callback) -> None:
         engine = self._engine
-        if self._carrier is None or engine is None or not self._secure:
-            self._waitingFinal = callback
-            return
-        if engine.stalled:
+        if self._carrier is None or engine is None or not self._secure or engine.stalled:
             self._waitingFinal = callback
             return
         engine.shutdown()
@@ -668,8 +663,10 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
         if engine is not None:
             engine.close()
         self._waiting = self._waitingFinal = None
-        self._endRenegotiations()
-        self._giveUpAsking(error)
+        if self._renegotiations is not None:
+            self._endRenegotiations()
+        if self._asked is not None:
+            self._giveUpAsking(error)
         if not self._secure:
             self._ticks.nextTick(self._handler.closed, self, error)
         # As in Node the close of the connection below is told in a later turn,
