@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import ssl
 import subprocess
@@ -57,6 +58,48 @@ def test_a_key_log_that_others_can_read_is_refused(directory: Path) -> None:
     status, output = run("nodetls", *PAIR, "--tls-keylog=keys", cwd=directory)
     assert status == 1
     assert "twistd nodetls: --tls-keylog: keys: no secrets are written there: " in output
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_key_log_that_has_no_room_costs_its_lines_and_no_connection(
+    workers: int, directory: Path, trusting: ssl.SSLContext
+) -> None:
+    """As on a disk that is full, and then is not: no file of the process may grow any more."""
+    arguments = ["nodetls", *PAIR, "--tls-keylog=keys", f"--workers={workers}"]
+    with Twistd(*arguments, cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        pid = daemon.process.pid
+        if workers:
+            pid = int(daemon.waitFor(r"worker \d+ serves, pid (\d+)")[1])
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+
+        def serve() -> None:
+            with dial(port, trusting) as client:
+                assert exchange(client) == b"a question"
+
+        serve()
+        # Room for a line and a half.
+        line = len((directory / "keys").read_bytes().splitlines(keepends=True)[0])
+        room = (directory / "keys").stat().st_size + line * 3 // 2
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, most))
+        for _ in range(3):
+            serve()
+        daemon.waitFor("The key log keys cannot be written: ")
+        daemon.waitForAll("connection .*reason=", 4)
+        assert daemon.output.count("cannot be written") == 1
+        assert (directory / "keys").stat().st_size == room
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        serve()
+        lost = int(daemon.waitFor(r"keys is written again; (\d+) lines are lost")[1])
+        assert lost > 10
+    lines = (directory / "keys").read_text().splitlines()
+    spoilt = [
+        line for line in lines if not re.fullmatch(r"[A-Z0-9_]+ [0-9a-f]{64} [0-9a-f]+", line)
+    ]
+    # The half of a line for which there was room, if it shows, stands by itself.
+    assert len(spoilt) <= 1
+    firsts = [line for line in lines if line.startswith("CLIENT_HANDSHAKE_TRAFFIC_SECRET ")]
+    assert len({line.split()[1] for line in firsts}) in (2, 3)
 
 
 def test_a_full_disk_stops_no_connection(directory: Path, trusting: ssl.SSLContext) -> None:

@@ -45,6 +45,10 @@ class Transport:
     def __init__(self) -> None:
         self._lines = Lines()
         self.heard: list[str] = []
+        self.signals: list[str] = []
+
+    def signalProcess(self, name: str) -> None:
+        self.signals.append(name)
 
     def writeToChild(self, number: int, data: bytes) -> None:
         self.heard += [message["say"] for message in self._lines.receive(data)]
@@ -103,6 +107,42 @@ def test_who_asks_is_answered_whatever_becomes_of_it() -> None:
     process.processEnded(Failure(ProcessDone(0)))
     process.ask().addCallback(answered.append)
     assert (len(answered), transport.heard) == (4, ["stats"] * 3)
+
+
+def test_it_is_silent_by_questions_and_not_by_time() -> None:
+    process, supervisor, transport = made()
+    says(process, "idle", "serving")
+    process.look()
+    # Nobody looked for an hour: the machine slept, perhaps.
+    supervisor.reactor.advance(3600)
+    for _ in range(5):
+        assert process.serves
+        process.look()
+    assert (process.silent, process.serves) == (5, False)
+    process.childDataReceived(REPORTS, said("stats", values=[], open=0))
+    assert (process.silent, process.serves) == (0, True)
+    process.look()
+    assert (process.silent, transport.heard) == (0, ["stats"] * 7)
+
+
+def test_whatever_it_says_it_is_not_silent() -> None:
+    process, _, _ = made()
+    for _ in range(20):
+        process.look()
+        says(process, "idle")
+    assert process.silent == 0
+
+
+def test_one_that_is_given_up_is_killed_and_takes_no_part_any_more() -> None:
+    process, supervisor, transport = made()
+    says(process, "idle", "serving")
+    process.giveUp()
+    assert (process.state, process.stays, process.serves) == (State.HUNG, False, False)
+    # It was not stuck for good, and goes on for a moment.
+    says(process, "leaving")
+    process.retire()
+    assert (process.state, transport.heard, transport.signals) == (State.HUNG, [], ["KILL"])
+    assert supervisor.told == ["ready", "serving"]
 
 
 class Spawning(Clock):

@@ -15,6 +15,7 @@ from txnodetls.daemon.settings import (
     count,
     milliseconds,
     oneOf,
+    patience,
     seconds,
 )
 
@@ -26,6 +27,13 @@ def test_times_are_not_negative_and_come_to_an_end(parse: object) -> None:
     for text in ("-1", "inf", "nan", "soon", ""):
         with pytest.raises(ValueError, match="is not a"):
             parse(text)  # type: ignore[operator]
+
+
+def test_nobody_is_asked_to_answer_in_less_than_a_second() -> None:
+    assert [patience(each) for each in ("0", "1000", "90000")] == [0, 1000, 90_000]
+    for text in ("999", "0.5", "-1"):
+        with pytest.raises(ValueError, match=r"is less than a second|is not a time"):
+            patience(text)
 
 
 def test_counts_are_whole_and_not_negative() -> None:

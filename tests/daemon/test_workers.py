@@ -27,8 +27,11 @@ from tests.daemon.test_runtime import serial
 from tests.support import Pki
 from txnodetls.daemon import workers
 from txnodetls.daemon.bound import Bound
+from txnodetls.daemon.channel import said
 from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.metrics import Snapshot
 from txnodetls.daemon.processes import Process, State, WorkerFailure
+from txnodetls.daemon.worker import REPORTS
 from txnodetls.daemon.workers import Workers
 
 SERVES = r"worker (\d+) serves, pid (\d+)"
@@ -67,6 +70,22 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+class Answering(Transport):
+    """One that says how it is when it is asked, unless it hangs."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self._process = process
+        self.hangs = False
+
+    def writeToChild(self, number: int, data: bytes) -> None:
+        super().writeToChild(number, data)
+        if "stats" in self.heard:
+            self.heard.remove("stats")
+            if not self.hangs:
+                self._process.childDataReceived(REPORTS, said("stats", values=[], open=0))
+
+
 class Hands:
     """In place of C{spawn}: processes without one, which the test speaks for."""
 
@@ -79,7 +98,7 @@ class Hands:
         if self.refusing:
             raise WorkerFailure("the system refuses")
         process: Any = Process(supervisor, number)
-        process.transport = Transport()
+        process.transport = Answering(process)
         self.made.append(process)
         return process
 
@@ -208,6 +227,122 @@ def test_one_that_is_told_to_end_is_replaced_while_it_ends(monkeypatch: pytest.M
     hands.made[0].processEnded(Failure(ProcessDone(0)))
     assert len(hands.made) == 4
     supervisor.drain(0)
+
+
+def counted(supervisor: Workers) -> Snapshot:
+    found: list[Snapshot] = []
+    supervisor.snapshot().addCallback(found.append)
+    return found[0]
+
+
+def test_one_that_hangs_is_not_counted_on_and_then_killed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    clock.pump([1] * 600)
+    assert (hands.states(), supervisor.serves) == (["serving", "idle"], True)
+    hanging = hands.made[0]
+    hanging.transport.hangs = True
+    clock.pump([1] * 6)
+    assert not supervisor.serves
+    clock.pump([1] * 54)
+    assert (hanging.state, hanging.transport.signals) == (State.SERVING, [])
+    clock.pump([1])
+    # The next one does not wait until this one is gone.
+    assert (hanging.state, hanging.transport.signals) == (State.HUNG, ["KILL"])
+    hands.come()
+    assert (hands.states(), supervisor.serves) == (["hung", "serving", "idle"], True)
+    die(hanging)
+    clock.pump([1] * 600)
+    assert hands.states() == ["dead", "serving", "idle"]
+    told = counted(supervisor)
+    assert [told[name, ()] for name in ("worker_hangs", "worker_deaths", "workers")] == [1, 1, 1]
+    supervisor.drain(0)
+
+
+def test_one_that_answers_again_in_time_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    transport = hands.made[0].transport
+    for hangs in (True, False) * 5:
+        transport.hangs = hangs
+        clock.pump([1] * 50)
+        assert supervisor.serves is not hangs
+    assert (hands.states(), transport.signals) == (["serving", "idle"], [])
+    supervisor.drain(0)
+
+
+def test_time_in_which_nobody_looked_is_not_held_against_anyone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    for each in hands.made:
+        each.transport.hangs = True
+    clock.pump([3600] * 4)
+    for each in hands.made:
+        each.transport.hangs = False
+    clock.pump([1] * 2)
+    assert (hands.states(), supervisor.serves) == (["serving", "idle"], True)
+    supervisor.drain(0)
+
+
+def test_the_reserve_may_hang_and_so_may_one_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    says(hands.made[0], "leaving")
+    hands.come()
+    assert hands.states() == ["leaving", "serving", "idle"]
+    for index in (0, 2):
+        hands.made[index].transport.hangs = True
+    clock.pump([1] * 61)
+    hands.come()
+    assert hands.states() == ["hung", "serving", "hung", "idle"]
+    for index in (0, 2):
+        die(hands.made[index])
+    clock.pump([1] * 61)
+    assert hands.states() == ["dead", "serving", "dead", "idle"]
+    supervisor.drain(0)
+
+
+def test_one_that_starts_has_a_minute_and_without_a_limit_all_have_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, hands, supervisor, _ = supervised(monkeypatch)
+    supervisor.apply(readConfig({"port": "0", "workerTimeout": "2000"}), supervisor.ports)
+    die(hands.made[0])
+    says(hands.made[1], "serving")
+    starting = hands.made[2]
+    starting.transport.hangs = True
+    clock.pump([1] * 60)
+    assert hands.states() == ["dead", "serving", "starting"]
+    clock.pump([1])
+    assert hands.states() == ["dead", "serving", "hung", "starting"]
+    hands.come()
+    supervisor.apply(readConfig({"port": "0", "workerTimeout": "0"}), supervisor.ports)
+    hands.made[1].transport.hangs = True
+    clock.pump([1] * 3600)
+    assert hands.states() == ["dead", "serving", "hung", "idle"]
+    supervisor.drain(0)
+
+
+def test_a_worker_that_is_stopped_is_killed_and_replaced(
+    directory: Path, trusting: ssl.SSLContext
+) -> None:
+    arguments = [*PAIR, "--workers=1", "--metrics=127.0.0.1:0", "--workerTimeout=3000"]
+    with Twistd("nodetls", *arguments, cwd=directory) as daemon:
+        (port,) = daemon.ports()
+        serves = daemon.waitFor(SERVES)
+        number, pid, since = serves[1], int(serves[2]), serves.end()
+        with stopped(pid):
+            # Nobody takes it until there is another worker.
+            with dial(port, trusting) as client:
+                assert exchange(client) == b"a question"
+            daemon.waitFor(rf"worker {number} has not answered for \d+ s, and is killed", since)
+            daemon.waitFor(SERVES, since)
+            daemon.waitFor(f"worker {number} has died: .*signal 9", since)
+        assert not alive(pid)
+        values = parsed(fetch(placeOf(daemon) + "/metrics")[1])
+        # More than one, where the machine is so slow that others are late as well.
+        assert value(values, "nodetls_worker_hangs_total") >= 1
+        assert value(values, "nodetls_worker_deaths_total") >= 1
 
 
 @pytest.mark.parametrize(

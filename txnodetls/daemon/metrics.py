@@ -50,7 +50,8 @@ KINDS: Final[dict[str, _Kind]] = {
     "sent_bytes": _Kind("counter", "Bytes to clients, inside TLS.", ("listener", "route")),
     "reloads": _Kind("counter", "Times that the configuration was read again.", ("result",)),
     "worker_deaths": _Kind("counter", "Workers that have died."),
-    "workers": _Kind("gauge", "Workers that serve."),
+    "worker_hangs": _Kind("counter", "Workers that were killed because they did not answer."),
+    "workers": _Kind("gauge", "Workers that serve, and answer."),
     "certificate_not_after_seconds": _Kind(
         "gauge", "When certificates expire, in seconds since 1970.", ("listener", "certificate")
     ),

@@ -2,6 +2,11 @@
 A worker as its supervisor has it: a process, its pipes, and what it is doing.
 
     STARTING → IDLE → SERVING → LEAVING → DEAD
+                        HUNG: killed, as it did not answer any more → DEAD
+
+It is asked for its metrics once a second; what has said nothing since is silent.  Silence is
+counted in questions, and not by a clock: where the machine stood still, or the supervisor
+itself, that is no fault of the worker's.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ log = Logger(namespace="nodetls")
 
 _PATIENCE: Final = 2.0
 """Seconds that a worker may take to tell its metrics."""
+_QUIET: Final = 5
+"""So many questions in a row without a word: for now, it is not one to count on."""
 _LOUD: Final = 65536
 """So much of what a worker says before it ends is looked at."""
 
@@ -45,6 +52,7 @@ class State(enum.Enum):
     IDLE = "idle"
     SERVING = "serving"
     LEAVING = "leaving"
+    HUNG = "hung"
     DEAD = "dead"
 
 
@@ -73,6 +81,7 @@ class Process(ProcessProtocol):
     @ivar number: which one it is, in the log.
     @ivar began: when it was started, in the reactor's seconds.
     @ivar last: the metrics that it told last; C{open}: the connections.
+    @ivar silent: how many questions in a row it has not answered.
     @ivar ended: fires when it is gone.
     """
 
@@ -83,15 +92,35 @@ class Process(ProcessProtocol):
         self.began = supervisor.reactor.seconds()
         self.last: Snapshot = {}
         self.open = 0
+        self.silent = 0
         self.ended: Deferred[None] = Deferred()
         self._lines = Lines()
         self._output = b""
         self._asking: list[Deferred[None]] = []
+        self._heardOf = True
 
     @property
     def pid(self) -> int:
         """Its number for the system; 0 where it has none."""
         return getattr(self.transport, "pid", None) or 0
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is one to go on with: neither about to end nor gone."""
+        return self.state in (State.STARTING, State.IDLE, State.SERVING)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it serves, as far as one can tell."""
+        return self.state is State.SERVING and self.silent < _QUIET
+
+    def look(self) -> None:
+        """Once a second: see whether it has said anything since the last time, and ask again."""
+        self.silent = 0 if self._heardOf else self.silent + 1
+        self._heardOf = False
+        if self.silent == _QUIET and self.stays:
+            log.warn("worker {number} does not answer", number=self.number)
+        self.ask()
 
     def say(self, message: bytes) -> None:
         """Send a message, if there is still somebody to hear it."""
@@ -111,9 +140,14 @@ class Process(ProcessProtocol):
 
     def retire(self) -> None:
         """It is to end, when its last connection does."""
-        if self.state not in (State.DEAD, State.LEAVING):
+        if self.stays:
             self.state = State.LEAVING
             self.say(said("drain", seconds=None))
+
+    def giveUp(self) -> None:
+        """It does nothing any more, and is to be gone."""
+        self.state = State.HUNG
+        self.kill()
 
     def kill(self) -> None:
         """End it at once."""
@@ -139,6 +173,10 @@ class Process(ProcessProtocol):
 
     def _heard(self, message: dict[str, Any]) -> None:
         say = message["say"]
+        self._heardOf = True
+        if self.silent >= _QUIET and self.stays:
+            log.info("worker {number} answers again", number=self.number)
+        self.silent = 0
         if say == "stats":
             self.last = snapshotFrom(message["values"])
             self.open = message["open"]
@@ -153,7 +191,7 @@ class Process(ProcessProtocol):
                 self.state = State.SERVING
                 self._supervisor.serving(self)
         elif say == "leaving":
-            if self.state is not State.LEAVING:
+            if self.stays:
                 self.state = State.LEAVING
                 self._supervisor.leaving(self)
         elif say == "failed":

@@ -134,6 +134,14 @@ def count(written: str) -> int:
     return value
 
 
+def patience(written: str) -> float:
+    """A time of a second or more, in milliseconds, or 0: less is taken by those who are busy."""
+    value = milliseconds(written)
+    if 0 < value < 1000:
+        raise ValueError(f"{written!r} is less than a second; 0 is for ever")
+    return value
+
+
 def oneOf(*choices: str) -> text.Parser:
     """One of some words."""
 
@@ -409,6 +417,17 @@ _own(
     "them. 0: with one process and nobody to look after it.",
     "0",
     0,
+)
+_own(
+    "workerTimeout",
+    "MS",
+    Scope.PROCESS,
+    _RUNNING,
+    patience,
+    "How long a worker may say nothing, though it is asked once a second, until it is killed and "
+    "replaced. Its connections end with it. 0: for ever.",
+    "60000",
+    60_000,
 )
 _own(
     "connectionLog",

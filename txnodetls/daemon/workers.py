@@ -3,6 +3,7 @@ The supervisor's side of several workers.
 
     ports bound once  →  every worker adopts them; the kernel gives each connection to one
     one in reserve    →  started, prepared, idle; takes the place of a worker that dies, at once
+    one that hangs    →  says nothing for too long: is killed, and replaced like one that has died
     configurations    →  checked here, then handed to the workers
     ticket keys       →  made and changed here, the same for all
     metrics           →  asked of all and added up; of those that died, what they said last
@@ -42,6 +43,10 @@ _COMING: Final = 30.0
 """Seconds that the start waits for the first worker."""
 _AGAIN: Final = 1.0
 """Seconds, at least, until a start is tried again that the system has refused."""
+_EVERY: Final = 1.0
+"""Seconds between two questions to a worker."""
+_BEGINNING: Final = 60
+"""So many of them, at least, may pass until one that is starting says something."""
 _KILL: Final = 3.0
 """Seconds, after the deadline of draining, until a worker that is still there is killed."""
 
@@ -69,7 +74,7 @@ class Workers:
         self._drained: Deferred[None] | None = None
         self._backoff = Backoff()
         self._later: IDelayedCall | None = None
-        self._polling = Repeating(reactor, self._askAll)
+        self._looking = Repeating(reactor, self._lookAfterAll)
 
     # -- as Runtime
 
@@ -80,7 +85,7 @@ class Workers:
         @raise WorkerFailure: workers were to be started and cannot be; nothing has changed then.
         """
         new = set(ports) - set(self.ports)
-        staying = [each for each in self._processes if each.state is not State.LEAVING]
+        staying = [each for each in self._processes if each.stays]
         fresh: list[Process] = []
         if new or not staying:
             # One more, for the reserve.
@@ -97,7 +102,7 @@ class Workers:
                 self._tell(each, "serve")
             if self._spare is not None:
                 self._tell(self._spare, "prepare")
-        self._polling.start(1.0)
+        self._looking.start(_EVERY)
 
     def awaitFirst(self) -> None:
         """
@@ -111,7 +116,7 @@ class Workers:
         """Have all workers drain; fires when the last is gone."""
         if self._drained is None:
             self._drained = Deferred()
-            self._polling.stop()
+            self._looking.stop()
             if self._later is not None:
                 self._later.cancel()
             self.tickets.stop()
@@ -148,9 +153,7 @@ class Workers:
     @property
     def serves(self) -> bool:
         """Whether connections are taken."""
-        return self._drained is None and any(
-            each.state is State.SERVING for each in self._processes
-        )
+        return self._drained is None and any(each.serves for each in self._processes)
 
     def snapshot(self) -> Deferred[Snapshot]:
         """All metrics now, of all workers."""
@@ -158,8 +161,9 @@ class Workers:
         def answered(result: object) -> Snapshot:
             alive = [each.last for each in self._processes]
             total = added([*alive, self._gone, self._metrics.snapshot()])
-            total["worker_deaths", ()] = total.get(("worker_deaths", ()), 0)
-            total["workers", ()] = sum(each.state is State.SERVING for each in self._processes)
+            for name in ("worker_deaths", "worker_hangs"):
+                total[name, ()] = total.get((name, ()), 0)
+            total["workers", ()] = sum(each.serves for each in self._processes)
             return total
 
         return DeferredList([each.ask() for each in self._processes]).addCallback(answered)
@@ -199,8 +203,8 @@ class Workers:
             number=process.number,
             reason=reason.getErrorMessage(),
         )
-        if self._drained is not None or before is State.LEAVING:
-            return
+        if self._drained is not None or before in (State.LEAVING, State.HUNG):
+            return  # the latter is replaced already
         self._fillLater(self._backoff.after(self.reactor.seconds() - process.began))
 
     # -- processes
@@ -217,9 +221,9 @@ class Workers:
         self._fill()
 
     def _fill(self) -> None:
-        alive = [each for each in self._processes if each.state is not State.LEAVING]
+        staying = [each for each in self._processes if each.stays]
         try:
-            for _ in range(self._count - len(alive)):
+            for _ in range(self._count - len(staying)):
                 self._start()
             # Not before the one that was in reserve serves: they would take time from each other.
             if self._spare is None and not any(p.state is State.IDLE for p in self._processes):
@@ -279,9 +283,30 @@ class Workers:
         if self._spare is not None:
             self._spare.retire()
 
-    def _askAll(self) -> None:
-        for each in self._processes:
-            each.ask()
+    def _lookAfterAll(self) -> None:
+        assert self._config is not None
+        limit = self._config.own.workerTimeout / 1000 / _EVERY
+        everyone = [*self._processes, *filter(None, [self._spare])]
+        for each in everyone:
+            each.look()
+            patience = max(limit, _BEGINNING) if each.state is State.STARTING else limit
+            if limit and each.silent >= patience and each.state is not State.HUNG:
+                self._giveUp(each)
+
+    def _giveUp(self, process: Process) -> None:
+        """One hangs; another one takes its place before it is gone, which may take long as well."""
+        log.error(
+            "worker {number} has not answered for {seconds:g} s, and is killed",
+            number=process.number,
+            seconds=process.silent * _EVERY,
+        )
+        self._metrics.add("worker_hangs")
+        process.giveUp()
+        if process is self._spare:
+            self._spare = None
+            self._processes.append(process)  # until it is gone
+        if self._later is None:
+            self._fill()
 
     def _killAll(self) -> None:
         for each in list(self._processes):
