@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tests.daemon.load import Loop
 from tests.support import Pki
+from txnodetls.daemon.config import readConfig
+from txnodetls.daemon.plan import Config
 
 
 @pytest.fixture
@@ -32,3 +37,51 @@ def directory(pki: Pki, tmp_path: Path) -> Path:
     (tmp_path / "cert.pem").write_bytes(pki.server.cert)
     (tmp_path / "ca.pem").write_bytes(pki.ca)
     return tmp_path
+
+
+@pytest.fixture
+def files(pki: Pki, tmp_path: Path) -> Path:
+    """A directory with key.pem, cert.pem, ca.pem, locked.pem (passphrase: sesame)."""
+    (tmp_path / "key.pem").write_bytes(pki.server.key)
+    (tmp_path / "cert.pem").write_bytes(pki.server.cert)
+    (tmp_path / "ca.pem").write_bytes(pki.ca)
+    (tmp_path / "other.pem").write_bytes(pki.client.key)
+    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
+    key = serialization.load_pem_private_key(pki.server.key, None)
+    (tmp_path / "locked.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+    )
+    (tmp_path / "right").write_text("sesame\n")
+    (tmp_path / "wrong").write_text("simsim\n")
+    return tmp_path
+
+
+@pytest.fixture
+def inFile(tmp_path: Path) -> Callable[..., Config]:
+    """Reads a configuration from this text, and from switches."""
+
+    def read(text: str, **switches: str) -> Config:
+        path = tmp_path / "nodetls.toml"
+        path.write_text(textwrap.dedent(text))
+        return readConfig({"config": str(path), **switches})
+
+    return read
+
+
+@pytest.fixture
+def withFiles(inFile: Any, files: Path, pki: Pki) -> Callable[..., Config]:
+    """The same, with key, cert, ca and a directory of certificates."""
+    (files / "certs").mkdir()
+    for name in ("a", "b"):
+        pair = pki.issue(f"{name}.example", f"*.{name}.example")
+        (files / "certs" / f"{name}.pem").write_bytes(pair.cert + pair.key)
+    top = "".join(f'{name} = "{files / name}.pem"\n' for name in ("key", "cert"))
+
+    def read(text: str, top: str = top) -> Config:
+        return inFile(top + textwrap.dedent(text).replace("DIR", str(files)))
+
+    return read

@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
-from tests.support import Pki
+from tests.daemon.configuring import only
 from txnodetls.constants import SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_TICKET
-from txnodetls.daemon.config import Config, ListenerConfig, Mode, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.files import Files
+from txnodetls.daemon.settings import Mode
 from txnodetls.daemon.written import ConfigError
-
-
-@pytest.fixture
-def files(pki: Pki, tmp_path: Path) -> Path:
-    """A directory with key.pem, cert.pem, ca.pem, locked.pem (passphrase: sesame)."""
-    (tmp_path / "key.pem").write_bytes(pki.server.key)
-    (tmp_path / "cert.pem").write_bytes(pki.server.cert)
-    (tmp_path / "ca.pem").write_bytes(pki.ca)
-    (tmp_path / "other.pem").write_bytes(pki.client.key)
-    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
-    key = serialization.load_pem_private_key(pki.server.key, None)
-    (tmp_path / "locked.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"sesame"),
-        )
-    )
-    (tmp_path / "right").write_text("sesame\n")
-    (tmp_path / "wrong").write_text("simsim\n")
-    return tmp_path
-
-
-def only(switches: dict[str, str]) -> ListenerConfig:
-    """The one listener of these switches."""
-    (listener,) = readConfig(switches).listeners
-    return listener
 
 
 def test_without_switches_it_serves_the_loopback_with_a_throwaway_certificate() -> None:
@@ -63,14 +33,6 @@ def test_the_defaults_are_stricter_than_nodes() -> None:
     assert options["secureOptions"] & SSL_OP_NO_RENEGOTIATION
 
 
-def test_a_certificate_of_ones_own_is_used(files: Path, pki: Pki) -> None:
-    config = only({"key": str(files / "key.pem"), "cert": str(files / "cert.pem")})
-    assert config.throwaway is None
-    leaf = x509.load_pem_x509_certificate(pki.server.cert)
-    own = config.options["secureContext"].ownCertificates
-    assert own[0][0] == leaf.public_bytes(serialization.Encoding.DER)
-
-
 def test_options_of_nodes_go_by_their_names_in_their_text_form() -> None:
     config = only(
         {
@@ -88,29 +50,6 @@ def test_options_of_nodes_go_by_their_names_in_their_text_form() -> None:
     assert config.options["ALPNProtocols"] == ["h2", "http/1.1"]
     assert config.options["handshakeTimeout"] == 500
     assert config.options["secureOptions"] == SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION
-
-
-def test_ca_asks_clients_for_a_certificate(files: Path) -> None:
-    assert only({"ca": str(files / "ca.pem")}).options["requestCert"] is True
-    explicit = {"ca": str(files / "ca.pem"), "requestCert": "no"}
-    assert only(explicit).options["requestCert"] is False
-
-
-def test_a_passphrase_from_a_file_opens_the_key(files: Path) -> None:
-    config = only(
-        {
-            "key": str(files / "locked.pem"),
-            "cert": str(files / "cert.pem"),
-            "passphraseFile": str(files / "right"),
-        }
-    )
-    assert config.options["secureContext"].hasCertificate
-
-
-def test_the_result_does_not_change() -> None:
-    config = only({})
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        config.name = "another"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -161,18 +100,6 @@ def test_what_is_wrong_is_said_in_one_line_that_names_the_switch(
 
 
 # -- the file
-
-
-@pytest.fixture
-def inFile(tmp_path: Path) -> Callable[..., Config]:
-    """Reads a configuration from this text, and from switches."""
-
-    def read(text: str, **switches: str) -> Config:
-        path = tmp_path / "nodetls.toml"
-        path.write_text(textwrap.dedent(text))
-        return readConfig({"config": str(path), **switches})
-
-    return read
 
 
 TWO = """
@@ -278,192 +205,3 @@ def test_what_is_wrong_in_a_file_is_said_with_line_and_key(
 def test_a_file_that_is_not_there_is_a_wrong_switch() -> None:
     with pytest.raises(ConfigError, match=r"^--config: cannot read absent\.toml: No such file"):
         readConfig({"config": "absent.toml"})
-
-
-# -- Node's switches
-
-
-@pytest.mark.parametrize(
-    ("switches", "minimum", "maximum"),
-    [
-        (["tls-min-v1.3"], "TLSv1.3", None),
-        (["tls-min-v1.3", "tls-min-v1.1"], "TLSv1.1", None),
-        (["tls-v1.0", "tls-min-v1.2"], "TLSv1", None),
-        (["tls-max-v1.2"], None, "TLSv1.2"),
-        (["tls-max-v1.2", "tls-max-v1.3"], None, "TLSv1.3"),
-    ],
-)
-def test_nodes_switches_for_versions(
-    switches: list[str], minimum: str | None, maximum: str | None
-) -> None:
-    options = only(dict.fromkeys(switches, "yes")).options
-    assert (options.get("minVersion"), options.get("maxVersion")) == (minimum, maximum)
-
-
-def test_nodes_switches_have_to_leave_a_version() -> None:
-    with pytest.raises(ConfigError, match=r"^--tls-min-v1\.3: cannot be together with"):
-        only({"tls-min-v1.3": "yes", "tls-max-v1.2": "yes"})
-
-
-def test_nodes_switches_stand_back_behind_options() -> None:
-    options = only({"tls-min-v1.3": "yes", "minVersion": "TLSv1.2"}).options
-    assert options["minVersion"] == "TLSv1.2"
-    only({"tls-min-v1.3": "yes", "secureProtocol": "TLSv1_2_method"})
-
-
-def test_nodes_switches_for_ciphers_and_traces() -> None:
-    options = only({"tls-cipher-list": "ECDHE-RSA-AES128-GCM-SHA256", "trace-tls": "yes"}).options
-    assert options["ciphers"] == "ECDHE-RSA-AES128-GCM-SHA256"
-    assert options["enableTrace"] is True
-
-
-# -- routes, certificates by name, rules
-
-
-@pytest.fixture
-def withFiles(inFile: Any, files: Path, pki: Pki) -> Callable[..., Config]:
-    """The same, with key, cert, ca and a directory of certificates."""
-    (files / "certs").mkdir()
-    for name in ("a", "b"):
-        pair = pki.issue(f"{name}.example", f"*.{name}.example")
-        (files / "certs" / f"{name}.pem").write_bytes(pair.cert + pair.key)
-    top = "".join(f'{name} = "{files / name}.pem"\n' for name in ("key", "cert"))
-
-    def read(text: str, top: str = top) -> Config:
-        return inFile(top + textwrap.dedent(text).replace("DIR", str(files)))
-
-    return read
-
-
-ROUTES = """
-    proxy = "tcp:127.0.0.1:1"
-    [[listener]]
-    [[listener.route]]
-    servernames = ["a.example", "*.b.example"]
-    protocols = ["h2"]
-    static = "DIR"
-    [[listener.route]]
-    name = "staff"
-    servernames = ["staff.example"]
-    ca = "DIR/ca.pem"
-    clientSubject = ["CN=x", "CN=y+O=z"]
-"""
-
-
-def test_routes_say_for_whom_they_are(withFiles: Any) -> None:
-    (listener,) = withFiles(ROUTES).listeners
-    first, staff = listener.routes
-    assert (first.name, staff.name) == ("route1", "staff")
-    assert first.takes("A.example", "h2")
-    assert first.takes("x.b.example", "h2")
-    assert not first.takes("a.example", "http/1.1")
-    assert not first.takes(None, "h2")
-    assert first.serving.mode is Mode.STATIC
-    assert staff.serving.mode is Mode.TERMINATE
-
-
-def test_a_route_has_its_own_trust_and_rules_and_the_listeners_certificate(withFiles: Any) -> None:
-    (listener,) = withFiles(ROUTES).listeners
-    staff = listener.routes[1]
-    context = listener.contexts.find("staff.example")
-    assert context is staff.context
-    assert context.options["requestCert"] is True
-    assert context.ownCertificates == listener.options["secureContext"].ownCertificates
-    assert not listener.options.get("requestCert")
-    assert len(staff.rules.subjects) == 2
-    assert listener.contexts.find("a.example") is None
-
-
-def test_certificates_of_a_directory_are_found_by_their_names(withFiles: Any) -> None:
-    (listener,) = withFiles('echo = true\ncertDir = "DIR/certs"\n', top="").listeners
-    a, b = (listener.contexts.find(f"{name}.example") for name in "ab")
-    assert a is not None
-    assert a is not b
-    assert listener.contexts.find("x.a.example") is a
-    assert listener.contexts.find("c.example") is None
-    default = listener.options["secureContext"]
-    assert default.ownCertificates == a.ownCertificates
-    assert listener.throwaway is None
-    assert {each.name for each in listener.validities} == {"a", "b"}
-
-
-def test_a_certificate_of_its_own_stands_before_those_of_the_directory(withFiles: Any) -> None:
-    (listener,) = withFiles('echo = true\ncertDir = "DIR/certs"\n').listeners
-    default = listener.options["secureContext"].ownCertificates
-    assert default != listener.contexts.find("a.example").ownCertificates
-
-
-def test_strict_names_leave_no_certificate_for_others(withFiles: Any) -> None:
-    text = 'echo = true\ncertDir = "DIR/certs"\nstrictSNI = true\n'
-    (listener,) = withFiles(text, top="").listeners
-    assert not listener.options["secureContext"].hasCertificate
-    assert listener.contexts.find("a.example") is not None
-    assert listener.contexts.find("c.example") is None
-
-
-def test_strict_names_leave_the_listeners_certificate_to_its_routes(withFiles: Any) -> None:
-    text = (
-        "echo = true\nstrictSNI = true\n[[listener]]\n[[listener.route]]\n"
-        "servernames = ['x.example']\nstatic = 'DIR'\n"
-    )
-    (listener,) = withFiles(text).listeners
-    assert not listener.options["secureContext"].hasCertificate
-    assert listener.contexts.find("x.example").hasCertificate
-    assert listener.contexts.find("a.example") is None
-    assert [each.name for each in listener.validities] == ["default"]
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("[[listener]]\necho = true\nservernames = ['a']", "servernames: belongs to a route"),
-        ("[[listener]]\necho = true\n[[listener.route]]\necho = true", "servernames: or protocols"),
-        (
-            "[[listener]]\necho = true\n[[listener.route]]\nservernames = ['*']",
-            r"servernames: '\*' is neither a name nor a wildcard",
-        ),
-        (
-            "[[listener]]\necho = true\n[[listener.route]]\nprotocols = ['h2']\nca = 'DIR/ca.pem'",
-            "ca: needs servernames",
-        ),
-        (
-            "[[listener]]\necho = true\n[[listener.route]]\nservernames = ['a']\nport = 5",
-            "port: belongs to the listener",
-        ),
-        (
-            (
-                "echo = true\n[[listener]]\n[[listener.route]]\nservernames = ['a']"
-                "\nkey = 'DIR/key.pem'"
-            ),
-            "key: needs cert, too",
-        ),
-        (
-            (
-                "[[listener]]\necho = true\n[[listener.route]]\nservernames = ['a']\n"
-                "[[listener.route]]\nservernames = ['a']\nca = 'DIR/ca.pem'"
-            ),
-            "ca: a is route route1's, too: say it there",
-        ),
-        (
-            (
-                "[[listener]]\necho = true\n[[listener.route]]\nname = 'x'\nservernames = ['a']\n"
-                "[[listener.route]]\nname = 'x'\nservernames = ['b']"
-            ),
-            "name: 'x' is another route's, too",
-        ),
-        ("echo = true\nclientSubject = ['CN=x']", "clientSubject: needs ca"),
-        (
-            "echo = true\nca = 'DIR/ca.pem'\nrejectUnauthorized = false\nclientSAN = ['DNS:x.y']",
-            "clientSAN: needs ca, and clients that are refused",
-        ),
-        ("echo = true\nca = 'DIR/ca.pem'\nclientSAN = ['x']", "clientSAN: 'x' is not KIND:NAME"),
-        ("echo = true\nstrictSNI = true", "strictSNI: needs certDir"),
-        ("echo = true\ncertDir = 'absent'", "certDir: cannot read absent: No such file"),
-        ("originate = 'a:1'\ncertDir = 'DIR/certs'", "certDir: has no meaning with originate"),
-        ("originate = 'unix:/x'", "servername: is needed"),
-        ("static = 'absent'", "static: absent is no directory"),
-    ],
-)
-def test_what_is_wrong_with_routes_and_rules_is_told(text: str, line: str, withFiles: Any) -> None:
-    with pytest.raises(ConfigError, match=f"[0-9]: {line}|: {line}"):
-        withFiles(text)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support import Pki
-from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.meaning import hostAndPort, sift
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.settings import ANY, SETTINGS, Mode
 from txnodetls.daemon.written import ConfigError, Level
 

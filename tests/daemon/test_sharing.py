@@ -14,8 +14,9 @@ from tests.daemon.running import Twistd
 from tests.loopback import Loopback, Received, until
 from tests.sessions.services import Service, memcached, redis
 from tests.support import Pki, happened
-from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.files import Files
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.written import ConfigError
 from txnodetls.openssl import sessions, symbols
 from txnodetls.sessions.memory import MemorySessionStore

@@ -28,8 +28,9 @@ from tests.support import Pki
 from txnodetls.daemon import workers
 from txnodetls.daemon.bound import Bound
 from txnodetls.daemon.channel import said
-from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.metrics import Snapshot
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.processes import Process, State, WorkerFailure
 from txnodetls.daemon.worker import REPORTS
 from txnodetls.daemon.workers import Workers

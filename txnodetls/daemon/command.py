@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 from twisted.python import usage
 
-from txnodetls.daemon.config import Config, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.manual import manual
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.settings import FLAGS, SETTINGS
 from txnodetls.daemon.sharing import STAYING, Rights
 from txnodetls.daemon.validity import troubles

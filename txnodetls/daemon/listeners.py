@@ -21,11 +21,11 @@ from twisted.python.failure import Failure
 
 from txnodetls.daemon.arriving import Arrival
 from txnodetls.daemon.bound import Bound
-from txnodetls.daemon.config import ListenerConfig, Mode, RouteConfig, Serving
 from txnodetls.daemon.echo import Echo
 from txnodetls.daemon.front import FrontServer
 from txnodetls.daemon.limits import Gate, Times
 from txnodetls.daemon.logs import agreed
+from txnodetls.daemon.plan import ListenerConfig, RouteConfig, Serving
 from txnodetls.daemon.proxy import Backend, Front, plainEndpoint
 from txnodetls.daemon.proxyprotocol import (
     Header,
@@ -36,6 +36,7 @@ from txnodetls.daemon.proxyprotocol import (
     version2,
 )
 from txnodetls.daemon.records import Phase, Reason, Record
+from txnodetls.daemon.settings import Mode
 from txnodetls.errors import OpenSSLError
 from txnodetls.ocsp import FetchingOCSPResponder, FileOCSPResponder
 from txnodetls.options import Options, encodeALPN

@@ -19,11 +19,11 @@ from twisted.logger import Logger
 
 from txnodetls import pki
 from txnodetls.daemon.bound import Bound, bind, placeOf
-from txnodetls.daemon.config import Config
 from txnodetls.daemon.limits import Sweeper
 from txnodetls.daemon.listeners import Listener
 from txnodetls.daemon.logs import logConnection
 from txnodetls.daemon.metrics import Metrics, Snapshot
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.records import Phase, Reason, Record
 from txnodetls.daemon.tickets import TicketKeys
 

@@ -26,8 +26,9 @@ from twisted.logger import Logger
 
 from txnodetls.daemon.bound import Bound, placeOf
 from txnodetls.daemon.command import Options
-from txnodetls.daemon.config import Config, ListenerConfig, readConfig
+from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.metrics import STARTED, Metrics, Snapshot, added, certificates
+from txnodetls.daemon.plan import Config, ListenerConfig
 from txnodetls.daemon.reload import Watcher
 from txnodetls.daemon.runtime import Runtime, bindAll
 from txnodetls.daemon.systemd import Notifier

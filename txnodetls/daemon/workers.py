@@ -27,8 +27,8 @@ from twisted.python.failure import Failure
 from txnodetls.daemon.backoff import Backoff
 from txnodetls.daemon.bound import Bound
 from txnodetls.daemon.channel import filesTold, said
-from txnodetls.daemon.config import Config
 from txnodetls.daemon.metrics import Metrics, Snapshot, added
+from txnodetls.daemon.plan import Config
 from txnodetls.daemon.processes import Process, State, WorkerFailure, awaitFirst, spawn
 from txnodetls.daemon.repeating import Repeating
 from txnodetls.daemon.tickets import TicketKeys
