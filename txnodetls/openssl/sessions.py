@@ -72,6 +72,10 @@ _MAC_KEY: Final = slice(16, 32)
 _CIPHER_KEY: Final = slice(32, 48)
 _PART: Final = 16
 
+# For every ClientHello.
+_SSL_session_reused: Final = lib.SSL_session_reused
+_SSL_version: Final = lib.SSL_version
+
 # What the callback for the server name says.
 _ACKNOWLEDGED: Final = int(lib.SSL_TLSEXT_ERR_OK)
 _NOT_ACKNOWLEDGED: Final = int(lib.SSL_TLSEXT_ERR_NOACK)
@@ -138,7 +142,7 @@ def renewNoTickets(native: SSL.Context) -> None:
 @theirs.callback("int (*)(SSL *, int *, void *)", error=lib.SSL_TLSEXT_ERR_NOACK)
 def _servername(ssl: Any, _alert: Any, _arg: Any) -> int:
     # OpenSSL calls this for every ClientHello, with a name in it or without.
-    if not lib.SSL_session_reused(ssl) or lib.SSL_version(ssl) != TLS1_3_VERSION:
+    if not _SSL_session_reused(ssl) or _SSL_version(ssl) != TLS1_3_VERSION:
         return _NOT_ACKNOWLEDGED
     if hooks.ask(ssl, False, "hookRenewsTickets"):
         return _NOT_ACKNOWLEDGED

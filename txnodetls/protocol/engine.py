@@ -662,7 +662,7 @@ class TLSEngine:
         if self._staple is _ASKED_FOR:
             self._boundHeld(self.driver.pendingInput())
             return
-        outcome = self._shake()
+        outcome = self.driver.handshake() if self._settings.plain else self._shake()
         if self._hookError is not None:
             # OpenSSL may go on after a callback's "no"; we do not after an error.
             self._fail()
@@ -698,9 +698,9 @@ class TLSEngine:
                 )
             )
             return
-        driver = self.driver
+        driver, settings = self.driver, self._settings
         speaksTLS13 = queries.speaksTLS13(driver)
-        followed = speaksTLS13 and self._settings.follows
+        followed = speaksTLS13 and settings.follows
         if self.pskSupplied and not followed:
             self._checkPsk()
         self._happen(_SECURED)
@@ -710,7 +710,9 @@ class TLSEngine:
             hooks.watchHandshakes(driver, self)
         if followed:
             sessions.unwatchProgress(driver)
-        if self._settings.isServer:
+        if settings.plain:
+            self.queue.append(_COMPLETED)
+        elif settings.isServer:
             self._completeServer()
         else:
             self._completeClient()

@@ -151,9 +151,8 @@ class TickQueue:
 
     def _runTicks(self) -> None:
         ticks = self._ticks
-        take = ticks.popleft
         while ticks:
-            function, args = take()
+            function, args = ticks.popleft()
             try:
                 if args:
                     function(*args)
