@@ -43,7 +43,7 @@ from txnodetls.protocol.engine import TLSEngine
 from txnodetls.sessions.named import sessionFor
 from txnodetls.socket import Handler, TLSSocket, clientsEngine, serverName
 
-__all__ = ["ClientHandler", "connect"]
+__all__ = ["ClientHandler", "connect", "connectAs"]
 
 _NO_CERTIFICATE: Final = 2
 
@@ -218,8 +218,14 @@ def connect(*arguments: Any, reactor: Any = None, **more: Any) -> TLSSocket:
     @raise NodeError: for options that are wrong, before anything is opened.
     """
     given, callback = _arguments(arguments, more)
-    options = readOptions(CONNECT, given)
-    if "checkServerIdentity" in given and given["checkServerIdentity"] is None:
+    return connectAs(readOptions(CONNECT, given), callback, reactor)
+
+
+def connectAs(
+    options: Options, callback: Callable[..., Any] | None = None, reactor: Any = None
+) -> TLSSocket:
+    """L{connect}, as options say that were read."""
+    if "checkServerIdentity" in options and options.checkServerIdentity is None:
         raise invalidArgType("options.checkServerIdentity", "of type function", None)
     stream = options.socket
     _checkName(options, stream)

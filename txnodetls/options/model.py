@@ -71,6 +71,15 @@ class OptionTable(Mapping[str, Option]):
     def __len__(self) -> int:
         return len(self._options)
 
+    # Mapping has these by way of an exception for each name that is missing.
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._options
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The option of this name, or C{default}."""
+        return self._options.get(name, default)
+
     def textNames(self) -> list[str]:
         """The names that can be written in text."""
         return sorted([n for n, o in self.items() if o.parse is not None] + list(self.files))
@@ -108,8 +117,15 @@ class Options(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of this name, or C{default}."""
+        return self._values.get(name, default)
+
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self.table:
+        if name.startswith("_") or name not in self.table._options:
             raise AttributeError(f"{self.table.name} has no option {name}")
         return self._values.get(name)
 

@@ -260,11 +260,16 @@ class EventEmitter:
 
     def _removeEach(self, listeners: Listeners) -> None:
         """C{removeListener} for each of those that L{_addEach} added; mostly they are all."""
-        if self._events == listeners:
-            self._events.clear()
+        events = self._events
+        if events == listeners:
+            events.clear()
             return
-        for eventName, (listener,) in listeners.items():
-            self.removeListener(eventName, listener)
+        watched = "removeListener" in events
+        for eventName, added in listeners.items():
+            if not watched and events.get(eventName) == added:
+                del events[eventName]
+            else:
+                self.removeListener(eventName, added[0])
 
     def _removeAt(self, eventName: Hashable, listeners: tuple[Listener, ...], place: int) -> None:
         events = self._events

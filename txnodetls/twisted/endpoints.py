@@ -47,7 +47,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txnodetls import pki
-from txnodetls.client import connect
+from txnodetls.client import connectAs
 from txnodetls.context import contextFrom
 from txnodetls.errors import NodeError, missingArgs
 from txnodetls.net.lookup import isIP
@@ -55,6 +55,7 @@ from txnodetls.net.socket import Socket
 from txnodetls.options import CONNECT, SERVER, Options, encodeALPN, readOptions
 from txnodetls.server import Server
 from txnodetls.socket import TLSSocket
+from txnodetls.streams.emitter import Listeners
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports.carrier import Carrier
 from txnodetls.transports.listening import CarrierFactory
@@ -345,9 +346,8 @@ class ClientEndpoint(_Client):
         """
         attempt = self._attempt(protocolFactory)
         try:
-            attempt.watch(
-                connect(_negotiating(self._options, protocolFactory), reactor=self._reactor)
-            )
+            options = _negotiating(self._options, protocolFactory)
+            attempt.watch(connectAs(options, reactor=self._reactor))
         except Exception:
             attempt.fail(Failure())
         return attempt.result
@@ -414,7 +414,7 @@ class _WrappedClient(_Client):
                 below = Socket(reactor=self._reactor)
                 below._adopt(carrier)
                 options = _negotiating(self._options, protocolFactory) | {"socket": below}
-                attempt.watch(connect(options, reactor=self._reactor))
+                attempt.watch(connectAs(options, reactor=self._reactor))
             except Exception:
                 carrier.abort()
                 attempt.fail(Failure())
@@ -464,11 +464,7 @@ class _Attempt:
         """The handshake is under way on this socket, or will be."""
         self._socket = socket
         self._lower = None
-        socket.on("error", self._failed)
-        socket.on("close", self._closed)
-        # 'secureConnect' comes just before it, and the adapter takes the next 'secure' for
-        # a renegotiation.
-        socket.on("secure", self._secured)
+        socket._addEach(self._listeners())
         if self._socketMade is not None:
             self._socketMade(socket)
 
@@ -486,12 +482,19 @@ class _Attempt:
             self._timer.cancel()
         return True
 
+    def _listeners(self) -> Listeners:
+        return {
+            "error": (self._failed,),
+            "close": (self._closed,),
+            # 'secureConnect' comes just before it, and the adapter takes the next 'secure' for
+            # a renegotiation.
+            "secure": (self._secured,),
+        }
+
     def _secured(self) -> None:
         socket = self._socket
         assert socket is not None
-        socket.removeListener("secure", self._secured)
-        socket.removeListener("error", self._failed)
-        socket.removeListener("close", self._closed)
+        socket._removeEach(self._listeners())
         if self.result.called:
             return
         try:
