@@ -80,18 +80,50 @@ def test_what_ticks_write_leaves_too(clock: Clock, outbox: Outbox) -> None:
     assert one.sent == [b"ab"]
 
 
-def test_another_ones_turn_to_write_sends_what_is_there(clock: Clock, outbox: Outbox) -> None:
-    one, other = Sender(clock, outbox), Sender(clock, outbox)
+def test_little_waits_for_what_others_have_and_much_does_not(clock: Clock, outbox: Outbox) -> None:
+    one, other, third = (Sender(clock, outbox) for _ in range(3))
+    much = bytes(GROWN + 1)
 
     def turn() -> None:
         one.write(b"a")
-        other.write(b"x")
-        assert one.sent == [b"a"]
+        other.write(much)
+        third.write(b"x")
+        assert other.sent == [much]
         one.write(b"b")
-        assert other.sent == [b"x"]
+        assert one.sent == third.sent == []
 
     ticksFor(clock).turn(turn)
-    assert one.sent == [b"a", b"b"]
+    assert [b"".join(each.sent) for each in (one, other, third)] == [b"ab", much, b"x"]
+
+
+def test_what_turns_that_follow_at_once_write_leaves_behind_the_last(
+    clock: Clock, outbox: Outbox
+) -> None:
+    ticks = ticksFor(clock)
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+    ticks.gathering = True
+    ticks.turn(one.write, b"a")
+    ticks.turn(other.write, b"x")
+    ticks.turn(one.write, b"b")
+    assert one.sent == other.sent == []
+    outbox.flushFor(other)
+    assert other.sent == [b"x"]
+    assert one.sent == []
+    ticks.settle()
+    assert b"".join(one.sent) == b"ab"
+    assert other.sent == [b"x"]
+
+
+def test_who_waits_can_be_forgotten(clock: Clock, outbox: Outbox) -> None:
+    one, other = Sender(clock, outbox), Sender(clock, outbox)
+
+    def turn() -> None:
+        one.write(b"secret")
+        other.write(b"x")
+        outbox.forget(one)
+
+    ticksFor(clock).turn(turn)
+    assert one.sent == []
     assert other.sent == [b"x"]
 
 

@@ -3,9 +3,9 @@ Where ciphertext is gathered before it goes to the kernel.
 
 Each C{send()} may wake the peer, and that costs more than encrypting what is
 sent.  So all that one turn of the reactor writes is gathered, and leaves in as
-few calls as possible: at the end of the turn, when there is half a MiB, or when
-another connection's turn to write has come.  It lies in one connection's engine
-at a time, because there is one thread, and is gone between the turns.
+few calls as possible, at the end of the turn, or when there is half a MiB.  Little
+waits for others that are called at once, so that a peer that serves them all is
+woken once.
 """
 
 from __future__ import annotations
@@ -32,75 +32,99 @@ class Sender(Protocol):
 
 class Outbox:
     """
-    The ciphertext that one connection, the owner, has to send in this turn.
+    The ciphertext that connections have to send.
 
-    It lies in the owner's engine until it is sent: at the end of the turn, when another
-    connection becomes the owner, or when there is a batch of it.
+    It lies in their engines until it is sent: at the end of the turn (of several, where they
+    follow each other at once), or when there is a batch of it.
 
-    @ivar noted: the one whose engine may have something that was not sent yet; or None.
-    @ivar spent: how much the owner has sent in this turn; a connection that
+    @ivar noted: the one that writes, if its engine may have something that was not sent yet.
+    @ivar spent: how much the one that writes has sent in this turn; a connection that
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_owner", "noted", "spent")
+    __slots__ = ("_held", "_ticks", "_waiting", "_writes", "noted", "spent")
 
     def __init__(self) -> None:
-        self._owner: Sender | None = None
-        self._held = 0  # plaintext that was encrypted, and not sent yet
+        self._writes: Sender | None = None
         self.noted: Sender | None = None
+        self._held = 0  # plaintext of its that was encrypted, and not sent yet
         self.spent = 0
+        self._waiting: list[Sender] = []  # who has written before, and has little to send
+        self._ticks: TickQueue | None = None  # the end of whose turn is waited for
 
     def note(self, socket: Sender, length: int = 0) -> None:
         """C{socket}'s engine may have something to send, of C{length} bytes of plaintext."""
-        owner = self._owner
-        if owner is not socket:
-            if owner is not None:
-                self.flush()
-            if owner is None or owner._ticks is not socket._ticks:
-                # A reactor of its own has turns of its own.
-                ticks = socket._ticks
-                if ticks.active:
-                    ticks.endings.append(self.endTurn)
-                else:
-                    ticks.atEnd(self.endTurn)
-            self._owner = socket
-            self.spent = 0
+        if self._writes is not socket:
+            self._begin(socket)
         self.noted = socket
         self._held += length
         if self._held >= BATCH:
-            self.flush()
+            self._ship(socket)
 
     def flush(self) -> None:
         """
         Send all there is.
 
-        What one connection sends may become the output of the connection that
-        it stands on, which then is the owner.
+        What one connection sends may become the output of the connection that it stands on,
+        which then is the one that writes.
         """
-        while (noted := self.noted) is not None:
-            much = self._held > GROWN or self.spent > GROWN
-            self._held = 0
-            self.noted = None
-            sent = noted._ship(much)
-            if self._owner is noted:
-                self.spent += sent
+        while True:
+            if self._waiting:
+                self._waiting.pop(0)._ship(False)
+            elif self.noted is not None:
+                self._ship(self.noted)
+            else:
+                return
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
         self.flush()
-        self._owner = None
+        self._writes = self._ticks = None
         self.spent = 0
 
     def flushFor(self, socket: Sender) -> None:
-        """Send all there is, if it is C{socket}'s."""
-        if self._owner is socket:
-            self.flush()
+        """Send all that C{socket} has to send."""
+        if self.noted is socket:
+            self._ship(socket)
+        elif socket in self._waiting:
+            self._waiting.remove(socket)
+            socket._ship(False)
 
     def forget(self, socket: Sender) -> None:
         """Whatever C{socket}'s engine still holds is not sent."""
-        if self._owner is socket:
-            self._owner = self.noted = None
+        if self._writes is socket:
+            self._writes = self.noted = None
             self._held = 0
+        if socket in self._waiting:
+            self._waiting.remove(socket)
+
+    def _begin(self, socket: Sender) -> None:
+        """C{socket} writes now.  Who has written before waits, if it is for little."""
+        while (noted := self.noted) is not None:
+            if self._hasMuch():
+                self._ship(noted)
+            else:
+                self._waiting.append(noted)
+                self.noted = None
+                self._held = 0
+        ticks = socket._ticks
+        if self._ticks is not ticks:
+            self.flush()  # a reactor of its own has turns of its own
+            self._ticks = ticks
+            ticks.atEnd(self.endTurn)
+        self._writes = socket
+        self.spent = 0
+
+    def _hasMuch(self) -> bool:
+        return self._held > GROWN or self.spent > GROWN
+
+    def _ship(self, noted: Sender) -> None:
+        much = self._hasMuch()
+        self.noted = None
+        self._held = 0
+        sent = noted._ship(much)
+        if self._writes is noted:
+            self.spent += sent
 
 
 OUTBOX: Final = Outbox()

@@ -97,6 +97,38 @@ def test_endingsRunOnceBehindTheTicksAndMayLeaveTicks(ticks: TickQueue) -> None:
     assert seen[4:] == ["next"]
 
 
+def test_endingsOfTurnsThatFollowAtOnceRunBehindTheLast(ticks: TickQueue) -> None:
+    ran: list[str] = []
+
+    def turn(name: str) -> None:
+        ran.append(name)
+        ticks.nextTick(ran.append, f"{name}'s tick")
+        ticks.atEnd(lambda: ran.append(f"{name}'s ending"))
+
+    ticks.gathering = True
+    ticks.turn(turn, "first")
+    ticks.turn(turn, "second")
+    ticks.gathering = False
+    ticks.turn(turn, "third")
+    assert ran == [
+        *("first", "first's tick", "second", "second's tick", "third", "third's tick"),
+        *("first's ending", "second's ending", "third's ending"),
+    ]
+
+
+def test_settlingRunsTheEndingsThatWereLeftAndWhatTheyLeave(ticks: TickQueue) -> None:
+    ran: list[str] = []
+    ticks.gathering = True
+    ticks.turn(ticks.atEnd, lambda: ticks.nextTick(ran.append, "a tick of the ending"))
+    assert ran == []
+    ticks.settle()
+    assert ran == ["a tick of the ending"]
+    assert not ticks.gathering
+    ticks.settle()
+    ticks.turn(ticks.atEnd, lambda: ran.append("as ever"))
+    assert ran[1:] == ["as ever"]
+
+
 def test_aTurnWithinATurnIsAPlainCall(ticks: TickQueue) -> None:
     seen: list[Any] = []
 

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -112,6 +113,38 @@ def test_all_that_are_ready_are_called_at_once(scene: Scene) -> None:
     scene.poller.doRead()
     assert [each.calls for each in ends] == [["read b'x'"]] * 10
     assert quiet.calls == []
+
+
+def test_what_they_lead_to_is_sent_together_but_not_of_too_many(scene: Scene) -> None:
+    ticks = scene.poller.ticks
+    done: list[str] = []
+
+    def read() -> None:
+        done.append("read")
+        ticks.atEnd(lambda: done.append("sent"))
+
+    for each in scene.reading(40):
+        each.onRead = lambda: ticks.turn(read)
+    scene.poller.doRead()
+    groups = [len(list(group)) for _, group in groupby(done)]
+    assert sum(groups) == 80
+    assert groups[::2] == groups[1::2]
+    assert max(groups) == 16
+    assert not ticks.gathering
+
+
+def test_what_is_left_to_send_is_sent_whatever_becomes_of_the_others(
+    scene: Scene, loggedErrors: LoggedErrors
+) -> None:
+    ticks = scene.poller.ticks
+    sent: list[End] = []
+    ends = scene.reading(3)
+    for each in ends:
+        each.onRead = lambda each=each: ticks.turn(ticks.atEnd, lambda: sent.append(each))
+    ends[-1].onRead = lambda: 1 / 0
+    scene.poller.doRead()
+    assert set(sent) == set(ends[:-1])
+    assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError]
 
 
 def test_it_is_with_the_reactor_while_it_watches_anything(scene: Scene) -> None:

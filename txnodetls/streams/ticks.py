@@ -14,6 +14,9 @@ So everything that this package is called back with by the reactor runs in a I{t
                  3. ticks, until none is left
                  4. the endings (what gathered output is flushed by), then 3 again
 
+Where several turns follow each other at once their endings are run once, behind the last of them
+(C{gathering}).
+
 Code that is not in a turn (an application's own timer which writes to a socket) may leave ticks
 all the same; the queue then asks the reactor for a turn.  That is one C{callLater(0)} for any
 number of ticks, and it may come to nothing, when a turn comes first.
@@ -44,11 +47,22 @@ class TickQueue:
     What is to run at the end of the current turn of one reactor.
 
     @ivar active: a turn is under way.
+    @ivar gathering: the endings of a turn are left for another one that follows at once, or for
+        L{settle}.
     @ivar endings: what the current turn ends with, each called once without arguments and then
         forgotten.  Append to it only while C{active}; else call L{atEnd}.
     """
 
-    __slots__ = ("__weakref__", "_asked", "_reactor", "_soon", "_ticks", "active", "endings")
+    __slots__ = (
+        "__weakref__",
+        "_asked",
+        "_reactor",
+        "_soon",
+        "_ticks",
+        "active",
+        "endings",
+        "gathering",
+    )
 
     def __init__(self, reactor: IReactorTime) -> None:
         # Weak, or the table of queues would keep every reactor for good.
@@ -57,6 +71,7 @@ class TickQueue:
         self._soon: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._asked = False
         self.active = False
+        self.gathering = False
         self.endings: list[Callable[[], object]] = []
 
     @property
@@ -131,7 +146,7 @@ class TickQueue:
             while True:
                 if self._ticks:
                     self._runTicks()
-                if not self.endings:
+                if not self.endings or self.gathering:
                     break
                 self._runEndings()
         except BaseException:  # KeyboardInterrupt and its like
@@ -140,6 +155,12 @@ class TickQueue:
                 self._ask()
             raise
         self.active = False
+
+    def settle(self) -> None:
+        """No turn follows at once: run the endings that were left, if there are any."""
+        self.gathering = False
+        if self.endings:
+            self.turn(_nothing)
 
     def _runEndings(self) -> None:
         endings, self.endings = self.endings, []

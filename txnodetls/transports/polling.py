@@ -15,6 +15,9 @@ can wait for this one.
 
 What the reactor would do for its descriptors is done here for ours:
 
+- The turns of a batch follow each other at once, and what several connections have to send leaves
+  together.  To wake a peer that waits costs as much as all the rest of a C{send}; what comes
+  while it is awake costs nothing of the kind.
 - Whoever raises is logged and dropped, and the others are called all the same.
 - An event is for whoever is watched when its turn comes: a connection that another one of the
   same batch has closed or paused is not called.  A number can be another connection's by then;
@@ -48,6 +51,8 @@ _log = Logger()
 FEW = 4
 # Events taken at a time; the rest is the first of the next time.
 _AT_ONCE: Final = 256
+# After so many of them what they have led to is sent.
+_TOGETHER: Final = 16
 
 _epoll: Any = getattr(select, "epoll", None)
 _IN: Final[int] = getattr(select, "EPOLLIN", 1)
@@ -152,18 +157,26 @@ class Poller:
         """Something has happened to some of them."""
         watched = self._watched
         self._new.clear()
-        for number, events in self._poll.poll(0, _AT_ONCE):
-            descriptor = watched.get(number)
-            if descriptor is None:
-                continue
-            try:
-                if events == _IN:
-                    descriptor.doRead()
-                else:
-                    self._call(descriptor, number, events)
-            except Exception:
-                _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
-                self._lost(descriptor, number, Failure())
+        ticks = self.ticks
+        batch = self._poll.poll(0, _AT_ONCE)
+        left = len(batch)
+        try:
+            for number, events in batch:
+                left -= 1
+                ticks.gathering = left % _TOGETHER != 0
+                descriptor = watched.get(number)
+                if descriptor is None:
+                    continue
+                try:
+                    if events == _IN:
+                        descriptor.doRead()
+                    else:
+                        self._call(descriptor, number, events)
+                except Exception:
+                    _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
+                    self._lost(descriptor, number, Failure())
+        finally:
+            ticks.settle()
 
     def connectionLost(self, reason: Any) -> None:
         """The reactor is being stopped; it has taken us out."""
