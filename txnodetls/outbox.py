@@ -68,13 +68,11 @@ class Outbox:
         What one connection sends may become the output of the connection that it stands on,
         which then is the one that writes.
         """
-        while True:
+        while self._waiting or self.noted is not None:
             if self._waiting:
                 self._waiting.pop(0)._ship(False)
             elif self.noted is not None:
                 self._ship(self.noted)
-            else:
-                return
 
     def endTurn(self) -> None:
         """The turn is over: send all there is, and begin anew."""
@@ -101,7 +99,7 @@ class Outbox:
     def _begin(self, socket: Sender) -> None:
         """C{socket} writes now.  Who has written before waits, if it is for little."""
         while (noted := self.noted) is not None:
-            if self._hasMuch():
+            if self._held + self.spent > GROWN:
                 self._ship(noted)
             else:
                 self._waiting.append(noted)
@@ -109,17 +107,15 @@ class Outbox:
                 self._held = 0
         ticks = socket._ticks
         if self._ticks is not ticks:
-            self.flush()  # a reactor of its own has turns of its own
+            if self._ticks is not None:
+                self.flush()  # a reactor of its own has turns of its own
             self._ticks = ticks
             ticks.atEnd(self.endTurn)
         self._writes = socket
         self.spent = 0
 
-    def _hasMuch(self) -> bool:
-        return self._held > GROWN or self.spent > GROWN
-
     def _ship(self, noted: Sender) -> None:
-        much = self._hasMuch()
+        much = self._held + self.spent > GROWN
         self.noted = None
         self._held = 0
         sent = noted._ship(much)

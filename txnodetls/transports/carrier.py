@@ -206,7 +206,8 @@ class Carrier(ABC):
         self.queued = 0
         if not self._told:
             self._told = True
-            when(self._tell, error)
+            if self.owner is not _NOBODY:
+                when(self._tell, error)
 
     def _tell(self, error: Exception | None) -> None:
         owner, self.owner = self.owner, _NOBODY
