@@ -83,7 +83,8 @@ async def test_a_cut_behind_any_byte_is_an_orderly_end_on_both_sides(
         assert len(server.failures) + len(server.errors) <= 1
         secure = loopback.sockets[0].alpnProtocol is not None
         if not secure:
-            assert ended.errors == ["ECONNRESET"]
+            # Or EPIPE, where it wrote into a connection that was gone before it had read so.
+            assert ended.errors in (["ECONNRESET"], ["EPIPE"])
         elif how == "end":
             assert set(ended.errors) <= {"EPIPE", "ECONNRESET"}
         loopback.sockets.clear()
