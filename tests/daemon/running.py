@@ -18,7 +18,11 @@ from tests.support import PROJECT
 TWISTD = [
     sys.executable,
     "-c",
-    "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()",
+    # Whoever runs the tests in the background has SIGINT ignored, and it would be here, too.
+    (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+    ),
 ]
 """The command, whatever is on PATH."""
 
