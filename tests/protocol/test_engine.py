@@ -262,8 +262,11 @@ def test_an_output_bio_that_has_grown_is_replaced_when_it_is_empty(pair: Pair) -
     assert pair.client.data[-5:] == b"after"
 
 
+MUCH = 100_000  # and in the area with room to spare
+
+
 def test_much_in_the_input_area_is_read_at_once_and_pulled_when_wanted(pair: Pair) -> None:
-    sent = os.urandom(SLICE)
+    sent = os.urandom(MUCH)
     engine = pair.server.engine
     for _ in range(2):  # the second while the first was not pulled
         assert pair.client.engine.send(sent)
@@ -278,13 +281,13 @@ def test_much_in_the_input_area_is_read_at_once_and_pulled_when_wanted(pair: Pai
 
 
 def test_an_end_behind_much_is_told_behind_it(pair: Pair) -> None:
-    assert pair.client.engine.send(bytes(SLICE))
+    assert pair.client.engine.send(bytes(MUCH))
     pair.client.engine.shutdown()
     data = pair.client.engine.dataToSend()
     INPUT.view[: len(data)] = data
     pair.server.engine.receiveArea(len(data))
     pair.server.pull()
-    assert len(pair.server.data) == SLICE
+    assert len(pair.server.data) == MUCH
     assert pair.server.names[-1] == "EndReceived"
 
 

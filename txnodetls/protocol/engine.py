@@ -69,9 +69,9 @@ _WANT_READ: Final = calls.WANT_READ
 _CLOSED: Final = calls.CLOSED
 _FAILED: Final = calls.FAILED
 
-# How much plaintext is encrypted per call: bounds the output BIO, which never
-# shrinks, and is large enough that the call itself costs nothing.
-SLICE: Final = 65536
+# How much plaintext is encrypted per call: bounds the output BIO, and is large
+# enough that the call itself costs nothing.
+SLICE: Final = 256 * 1024
 # What may be held back until a ClientHello is complete and answered.
 MAX_HELD: Final = 131072
 
