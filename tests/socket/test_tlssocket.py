@@ -14,6 +14,7 @@ from tests.tlspairs import GARBAGE, Told, inject, memoryPair, wireOf
 from txnodetls.errors import Blame, NodeError, Phase
 from txnodetls.interfaces import ITLSSocket
 from txnodetls.socket import tlssocket as sockets
+from txnodetls.streams.ticks import ticksFor
 from txnodetls.testing import MemoryPair
 
 MiB = 1024 * 1024
@@ -491,3 +492,36 @@ def test_a_socket_that_stands_on_another_takes_it_along(pki: Pki) -> None:
     pair.pump()
     assert below.destroyed
     assert closed == [False]
+
+
+# -- beside others that are called in the same batch
+
+
+def test_only_a_long_flight_does_not_wait_for_what_others_have_to_send(
+    pki: Pki, version: str
+) -> None:
+    """With a session there is no certificate in it, and it is short."""
+    options = {"maxVersion": version, "ticketKeys": bytes(48), "ecdhCurve": "X25519"}
+    sessions: list[bytes] = []
+    for resumed in (False, True):
+        session = {"session": sessions[-1]} if resumed else {}
+        pair = memoryPair(pki, options, session, pump=False)
+        pair.client.on("session", sessions.append)
+        pair.clock.advance(0)
+        toClient, toServer = pair._wires
+        ticks = ticksFor(pair.clock)
+        while toServer.queue:  # the ClientHello
+            ticks.gathering = True
+            toServer.deliver()
+        assert bool(toClient.queue) is not resumed
+        ticks.settle()
+        assert toClient.queue
+        pair.pump()
+        assert pair.client.isSessionReused() is resumed
+        # What comes behind the handshake waits.
+        ticks.gathering = True
+        ticks.turn(pair.server.write, bytes(10_000))
+        assert not toClient.queue
+        ticks.settle()
+        assert toClient.queue
+        pair.pump()
