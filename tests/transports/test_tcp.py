@@ -717,6 +717,35 @@ async def test_a_read_that_fills_the_area_is_followed_by_others_but_not_for_ever
     await eventually(lambda: len(tcp.owner.received) == 10 * room)
 
 
+def test_what_reading_on_leads_to_is_sent_together(
+    tcp: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 1000
+    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
+    monkeypatch.setattr(module, "_INPUT_SIZE", room)
+    done: list[str] = []
+    ticks = tcp.carrier.ticks
+
+    def received(_data: bytes) -> None:
+        done.append("read")
+        ticks.atEnd(lambda: done.append("sent"))
+
+    tcp.owner.onData = received
+    tcp.carrier.resume()
+    tcp.peer.sendall(bytes(10 * room))
+    tcp.carrier.doRead()
+    more = module._READS_ON
+    assert done == ["read", "sent", *["read"] * more, *["sent"] * more]
+    # One of a batch leaves the end of it to the batch.
+    done.clear()
+    ticks.gathering = True
+    tcp.carrier.doRead()
+    assert done == ["read"] * (1 + more)
+    assert ticks.gathering
+    ticks.settle()
+    assert done[1 + more :] == ["sent"] * (1 + more)
+
+
 def test_reading_on_ends_when_the_owner_wants_no_more(
     tcp: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

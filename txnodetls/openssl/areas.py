@@ -42,5 +42,5 @@ class Area:
         self.view = memoryview(ffi.buffer(self.pointer)).cast("B")
 
 
-INPUT: Final = Area(256 * 1024)
+INPUT: Final = Area(512 * 1024)
 OUTPUT: Final = Area(64 * 1024)

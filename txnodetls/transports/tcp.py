@@ -234,15 +234,25 @@ class SocketCarrier(Carrier):
             self._readOn()
 
     def _readOn(self) -> None:
-        """A read has filled the area: a few more, each a turn, before others have theirs."""
-        for _ in range(_READS_ON):
+        """
+        A read has filled the area: a few more, each a turn, before others have theirs.
+
+        What they lead to is sent together.
+        """
+        ticks = self.ticks
+        gathering, ticks.gathering = ticks.gathering, True
+        try:
+            for _ in range(_READS_ON):
+                self._filled = False
+                if self._receiving is _FLOWING and not self.closed:
+                    ticks.turn(self._receive)
+                if not self._filled:
+                    break
+        finally:
             self._filled = False
-            if self._receiving is not _FLOWING or self.closed:
-                return
-            self.ticks.turn(self._receive)
-            if not self._filled:
-                return
-        self._filled = False
+            ticks.gathering = gathering
+            if not gathering:
+                ticks.settle()
 
     def doWrite(self) -> None:
         """The kernel takes more."""
