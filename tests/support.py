@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
+from OpenSSL import crypto
 from twisted.internet import defer, task
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "runPython",
     "runTool",
     "unusedPort",
+    "lockedKey",
 ]
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -182,3 +185,27 @@ def eventually(condition: Callable[[], object], reactor: Any = None) -> defer.De
     asking.clock = reactor
     asking.start(0.005).addCallbacks(lambda _: result.callback(None), result.errback)
     return result
+
+
+def lockedKey(key: bytes) -> bytes:
+    """
+    A key under the passphrase `sesame`.
+
+    Neither under `simsim` nor under none does its padding look right, as it would once in 256
+    times: then it is what comes out that is complained of, each time in other words.
+    """
+    loaded = serialization.load_pem_private_key(key, None)
+    while True:
+        locked = loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"sesame"),
+        )
+        if all(_complaint(locked, wrong).count("bad decrypt") for wrong in (b"simsim", b"")):
+            return locked
+
+
+def _complaint(locked: bytes, passphrase: bytes) -> str:
+    with pytest.raises(crypto.Error) as caught:
+        crypto.load_privatekey(crypto.FILETYPE_PEM, locked, passphrase)
+    return str(caught.value)

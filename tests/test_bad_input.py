@@ -24,7 +24,7 @@ from twisted.internet.endpoints import clientFromString, serverFromString
 
 import txnodetls as tls
 from tests.loopback import Census, Loopback, Received, echo
-from tests.support import Pki, happened, makePki, nodeBinary, runTool
+from tests.support import Pki, happened, lockedKey, makePki, nodeBinary, runTool
 from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.written import ConfigError
 from txnodetls.errors import Blame, Phase
@@ -87,9 +87,7 @@ def files(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "cert.pem": pki.server.cert,
         "ca.pem": pki.ca,
         "other.key": makePki().server.key,
-        "locked.key": key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock
-        ),
+        "locked.key": lockedKey(pki.server.key),
         "locked.pfx": pkcs12.serialize_key_and_certificates(b"x", key, cert, None, lock),
         "half.key": pki.server.key[: len(pki.server.key) // 2],
         "half.pem": pki.server.cert[:300],

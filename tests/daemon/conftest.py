@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from tests.daemon.load import Loop
-from tests.support import Pki
+from tests.support import Pki, lockedKey
 from txnodetls.daemon.config import readConfig
 from txnodetls.daemon.plan import Config
 
@@ -47,14 +46,7 @@ def files(pki: Pki, tmp_path: Path) -> Path:
     (tmp_path / "ca.pem").write_bytes(pki.ca)
     (tmp_path / "other.pem").write_bytes(pki.client.key)
     (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
-    key = serialization.load_pem_private_key(pki.server.key, None)
-    (tmp_path / "locked.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"sesame"),
-        )
-    )
+    (tmp_path / "locked.pem").write_bytes(lockedKey(pki.server.key))
     (tmp_path / "right").write_text("sesame\n")
     (tmp_path / "wrong").write_text("simsim\n")
     return tmp_path

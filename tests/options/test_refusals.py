@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 import txnodetls as tls
-from tests.support import PROJECT, Pki, makePki, nodeBinary, runTool
+from tests.support import PROJECT, Pki, lockedKey, makePki, nodeBinary, runTool
 from txnodetls.options import CONNECT, CONTEXT, SERVER, SOCKET, OptionTable
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -194,17 +193,11 @@ def test_every_option_refuses_what_node_refuses_in_the_same_words(call: str) -> 
 @pytest.fixture(scope="module")
 def texts(pki: Pki) -> dict[str, str]:
     other = makePki()
-    key: Any = serialization.load_pem_private_key(pki.server.key, None)
-    locked = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"sesame"),
-    )
     return {
         "key": pki.server.key.decode(),
         "cert": pki.server.cert.decode(),
         "ca": pki.ca.decode(),
-        "locked": locked.decode(),
+        "locked": lockedKey(pki.server.key).decode(),
         "other key": other.server.key.decode(),
     }
 
