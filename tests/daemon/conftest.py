@@ -31,7 +31,7 @@ def trusting(pki: Pki) -> ssl.SSLContext:
 
 @pytest.fixture
 def directory(pki: Pki, tmp_path: Path) -> Path:
-    """A directory with key.pem and cert.pem."""
+    """A directory with key.pem, cert.pem and ca.pem."""
     (tmp_path / "key.pem").write_bytes(pki.server.key)
     (tmp_path / "cert.pem").write_bytes(pki.server.cert)
     (tmp_path / "ca.pem").write_bytes(pki.ca)
@@ -39,17 +39,14 @@ def directory(pki: Pki, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(pki: Pki, tmp_path: Path) -> Path:
-    """A directory with key.pem, cert.pem, ca.pem, locked.pem (passphrase: sesame)."""
-    (tmp_path / "key.pem").write_bytes(pki.server.key)
-    (tmp_path / "cert.pem").write_bytes(pki.server.cert)
-    (tmp_path / "ca.pem").write_bytes(pki.ca)
-    (tmp_path / "other.pem").write_bytes(pki.client.key)
-    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
-    (tmp_path / "locked.pem").write_bytes(lockedKey(pki.server.key))
-    (tmp_path / "right").write_text("sesame\n")
-    (tmp_path / "wrong").write_text("simsim\n")
-    return tmp_path
+def files(pki: Pki, directory: Path) -> Path:
+    """The same, with other.pem, garbage.pem and locked.pem (passphrase: sesame) in it."""
+    (directory / "other.pem").write_bytes(pki.client.key)
+    (directory / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nnonsense\n")
+    (directory / "locked.pem").write_bytes(lockedKey(pki.server.key))
+    (directory / "right").write_text("sesame\n")
+    (directory / "wrong").write_text("simsim\n")
+    return directory
 
 
 @pytest.fixture

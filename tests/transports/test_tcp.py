@@ -703,13 +703,19 @@ async def test_an_owner_that_leaves_in_a_turn_is_not_called_any_more(tcp: Wire) 
     assert tcp.owner.events == ["data", "closed"]
 
 
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> int:
+    """An input area that is soon filled: how many bytes it holds."""
+    size = 1000
+    monkeypatch.setattr(module, "_INPUT", INPUT.view[:size])
+    monkeypatch.setattr(module, "_INPUT_SIZE", size)
+    return size
+
+
 @ensureDeferred
 async def test_a_read_that_fills_the_area_is_followed_by_others_but_not_for_ever(
-    tcp: Wire, monkeypatch: pytest.MonkeyPatch
+    tcp: Wire, room: int
 ) -> None:
-    room = 1000
-    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
-    monkeypatch.setattr(module, "_INPUT_SIZE", room)
     tcp.carrier.resume()
     tcp.peer.sendall(bytes(10 * room))
     tcp.carrier.doRead()
@@ -717,12 +723,7 @@ async def test_a_read_that_fills_the_area_is_followed_by_others_but_not_for_ever
     await eventually(lambda: len(tcp.owner.received) == 10 * room)
 
 
-def test_what_reading_on_leads_to_is_sent_together(
-    tcp: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = 1000
-    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
-    monkeypatch.setattr(module, "_INPUT_SIZE", room)
+def test_what_reading_on_leads_to_is_sent_together(tcp: Wire, room: int) -> None:
     done: list[str] = []
     ticks = tcp.carrier.ticks
 
@@ -746,12 +747,7 @@ def test_what_reading_on_leads_to_is_sent_together(
     assert done[1 + more :] == ["sent"] * (1 + more)
 
 
-def test_reading_on_ends_when_the_owner_wants_no_more(
-    tcp: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = 1000
-    monkeypatch.setattr(module, "_INPUT", INPUT.view[:room])
-    monkeypatch.setattr(module, "_INPUT_SIZE", room)
+def test_reading_on_ends_when_the_owner_wants_no_more(tcp: Wire, room: int) -> None:
     tcp.owner.onData = lambda data: tcp.carrier.pause()
     tcp.carrier.resume()
     tcp.peer.sendall(bytes(10 * room))

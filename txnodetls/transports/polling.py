@@ -176,9 +176,7 @@ class Poller:
                     _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
                     self._lost(descriptor, number, Failure())
         finally:
-            ticks.gathering = False
-            if ticks.endings:
-                ticks.settle()
+            ticks.settle()
 
     def connectionLost(self, reason: Any) -> None:
         """The reactor is being stopped; it has taken us out."""

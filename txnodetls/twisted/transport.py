@@ -433,7 +433,7 @@ class TLSTransport(SocketTransport):
     _socket: TLSSocket
 
     def _gone(self) -> None:
-        self._owner = None
+        super()._gone()
         # Each knows the other: else only the garbage collector would free them.
         self._socket._transport = None
 
