@@ -114,6 +114,27 @@ def test_what_turns_that_follow_at_once_write_leaves_behind_the_last(
     assert other.sent == [b"x"]
 
 
+def test_a_few_long_flights_wait_for_each_other_and_take_along_what_waits(
+    clock: Clock, outbox: Outbox
+) -> None:
+    ticks = ticksFor(clock)
+    little, *flights = (Sender(clock, outbox) for _ in range(7))
+
+    def fly(sender: Sender) -> None:
+        sender.write(b"flight")
+        outbox.hasten()
+        assert sender.sent == []
+
+    ticks.gathering = True
+    ticks.turn(little.write, b"x")
+    sent: list[int] = []
+    for sender in flights:
+        ticks.gathering = True
+        ticks.turn(fly, sender)
+        sent.append(sum(bool(each.sent) for each in (little, *flights)))
+    assert sent == [0, 0, 4, 4, 4, 7]
+
+
 def test_who_waits_can_be_forgotten(clock: Clock, outbox: Outbox) -> None:
     one, other = Sender(clock, outbox), Sender(clock, outbox)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
+
 from tests.support import Credentials, Pki
 from txnodetls.testing import MemoryPair
 
@@ -82,6 +84,7 @@ def memoryPair(
     client: dict[str, Any] | None = None,
     *,
     limit: int = 65536,
+    clock: Clock | None = None,
     pump: bool = True,
 ) -> MemoryPair:
     """A pair whose client trusts the authority; pump: its handshake is done."""
@@ -89,6 +92,7 @@ def memoryPair(
         {"key": pki.server.key, "cert": pki.server.cert, **(server or {})},
         {"ca": pki.ca, "servername": "localhost", **(client or {})},
         limit=limit,
+        clock=clock,
     )
     if pump:
         pair.pump()

@@ -19,6 +19,8 @@ __all__ = ["OUTBOX", "Outbox", "Sender"]
 
 # Ciphertext gathered for one send.
 BATCH: Final = 512 * 1024
+# So many long flights of handshakes wait for each other.
+_LONG_FLIGHTS: Final = 3
 
 
 class Sender(Protocol):
@@ -42,13 +44,14 @@ class Outbox:
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_ticks", "_waiting", "_writes", "noted", "spent")
+    __slots__ = ("_held", "_long", "_ticks", "_waiting", "_writes", "noted", "spent")
 
     def __init__(self) -> None:
         self._writes: Sender | None = None
         self.noted: Sender | None = None
         self._held = 0  # plaintext of its that was encrypted, and not sent yet
         self.spent = 0
+        self._long = 0  # flights among what waits
         self._waiting: list[Sender] = []  # who has written before, and has little to send
         self._ticks: TickQueue | None = None  # the end of whose turn is waited for
 
@@ -60,6 +63,16 @@ class Outbox:
         self._held += length
         if self._held >= BATCH:
             self._ship(socket)
+
+    def hasten(self) -> None:
+        """
+        What was noted last is a long flight of a handshake: the peer has work to do with it.
+
+        When a few of them wait, all that waits leaves with this turn.
+        """
+        self._long += 1
+        if self._long == _LONG_FLIGHTS and self._ticks is not None:
+            self._ticks.gathering = False
 
     def flush(self) -> None:
         """
@@ -78,7 +91,7 @@ class Outbox:
         """The turn is over: send all there is, and begin anew."""
         self.flush()
         self._writes = self._ticks = None
-        self.spent = 0
+        self.spent = self._long = 0
 
     def flushFor(self, socket: Sender) -> None:
         """Send all that C{socket} has to send."""

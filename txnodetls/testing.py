@@ -42,6 +42,7 @@ class MemoryPair:
     @param clientOptions: those of C{connect}; with a C{servername}, or C{rejectUnauthorized}
         False, because there is no host here.
     @param limit: how many bytes one delivery holds at most; 1 delivers byte by byte.
+    @param clock: what stands for the reactor, if other pairs are to share it.
 
     @ivar client: the client's TLSSocket.
     @ivar server: the server's TLSSocket, from the very start; what is emitted before its
@@ -56,8 +57,9 @@ class MemoryPair:
         clientOptions: Mapping[str, Any],
         *,
         limit: int = 65536,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = Clock() if clock is None else clock
         near, far = _Wire(self.clock, limit), _Wire(self.clock, limit)
         near.peer, far.peer = far, near
         self._wires = (near, far)

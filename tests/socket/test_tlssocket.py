@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 import txnodetls as tls
@@ -497,26 +498,30 @@ def test_a_socket_that_stands_on_another_takes_it_along(pki: Pki) -> None:
 # -- beside others that are called in the same batch
 
 
-def test_only_a_long_flight_does_not_wait_for_what_others_have_to_send(
-    pki: Pki, version: str
-) -> None:
+def test_long_flights_wait_for_a_few_others_and_short_ones_for_all(pki: Pki, version: str) -> None:
     """With a session there is no certificate in it, and it is short."""
     options = {"maxVersion": version, "ticketKeys": bytes(48), "ecdhCurve": "X25519"}
     sessions: list[bytes] = []
     for resumed in (False, True):
         session = {"session": sessions[-1]} if resumed else {}
-        pair = memoryPair(pki, options, session, pump=False)
+        clock = Clock()
+        ticks = ticksFor(clock)
+        pairs = [memoryPair(pki, options, session, clock=clock, pump=False) for _ in range(3)]
+        pair = pairs[-1]
         pair.client.on("session", sessions.append)
-        pair.clock.advance(0)
-        toClient, toServer = pair._wires
-        ticks = ticksFor(pair.clock)
-        while toServer.queue:  # the ClientHello
-            ticks.gathering = True
-            toServer.deliver()
-        assert bool(toClient.queue) is not resumed
+        clock.advance(0)
+        sent: list[int] = []
+        for each in pairs:
+            while each._wires[1].queue:  # the ClientHello
+                ticks.gathering = True
+                each._wires[1].deliver()
+            sent.append(sum(bool(other._wires[0].queue) for other in pairs))
+        assert sent == ([0, 0, 0] if resumed else [0, 0, 3])
         ticks.settle()
-        assert toClient.queue
-        pair.pump()
+        for each in pairs:
+            assert each._wires[0].queue
+            each.pump()
+        toClient = pair._wires[0]
         assert pair.client.isSessionReused() is resumed
         # What comes behind the handshake waits.
         ticks.gathering = True

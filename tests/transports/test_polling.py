@@ -123,14 +123,55 @@ def test_what_they_lead_to_is_sent_together_but_not_of_too_many(scene: Scene) ->
         done.append("read")
         ticks.atEnd(lambda: done.append("sent"))
 
-    for each in scene.reading(40):
+    for each in scene.reading(80):
         each.onRead = lambda: ticks.turn(read)
     scene.poller.doRead()
     groups = [len(list(group)) for _, group in groupby(done)]
-    assert sum(groups) == 80
+    assert sum(groups) == 160
     assert groups[::2] == groups[1::2]
-    assert max(groups) == 16
+    assert max(groups) == 32
     assert not ticks.gathering
+
+
+def test_what_comes_in_the_meantime_is_answered_together_with_the_rest(scene: Scene) -> None:
+    ticks = scene.poller.ticks
+    first, second = scene.reading(2)
+    third = scene.end()
+    scene.poller.addReader(third)
+    sent: list[End] = []
+
+    def read(end: End, after: End | None) -> None:
+        assert sent == []
+        ticks.atEnd(lambda: sent.append(end))
+        if after is not None:
+            after.peer.sendall(b"y")
+
+    for each, after in ((first, None), (second, third), (third, None)):
+        each.onRead = lambda each=each, after=after: ticks.turn(read, each, after)
+    scene.poller.doRead()
+    assert set(sent) == {first, second, third}
+    assert len(sent) == 3
+
+
+def test_who_never_stops_does_not_keep_what_others_have_to_send(scene: Scene) -> None:
+    ticks = scene.poller.ticks
+    (busy,) = scene.reading(1)
+    sent: list[str] = []
+
+    def read() -> None:
+        busy.peer.sendall(b"x")
+        ticks.atEnd(lambda: sent.append("sent"))
+
+    busy.onRead = lambda: ticks.turn(read)
+    scene.poller.doRead()
+    assert len(busy.calls) == len(sent) == 32
+
+
+def test_where_nothing_is_to_be_sent_it_is_not_looked_for_more(scene: Scene) -> None:
+    (busy,) = scene.reading(1)
+    busy.onRead = lambda: busy.peer.sendall(b"x")
+    scene.poller.doRead()
+    assert len(busy.calls) == 1
 
 
 def test_what_is_left_to_send_is_sent_whatever_becomes_of_the_others(
@@ -396,6 +437,21 @@ def test_the_first_few_stay_with_the_reactor(connections: list[Connection]) -> N
     readers = reactor.getReaders()  # type: ignore[attr-defined]
     assert sum(each.carrier in readers for each in connections) == FEW
     assert pollerFor(reactor) in readers
+
+
+def test_for_a_while_after_many_none_stays_with_the_reactor() -> None:
+    many = [Connection() for _ in range(FEW + 1)]
+    poller = pollerFor(reactor)
+    while many:
+        many.pop().close()
+    readers = reactor.getReaders  # type: ignore[attr-defined]
+    alone: list[bool] = []
+    while not any(alone):
+        each = Connection()
+        alone.append(each.carrier in readers())
+        each.close()
+    assert len(alone) == 65
+    assert poller not in readers()
 
 
 def test_who_is_forgotten_without_a_close_is_counted_out() -> None:

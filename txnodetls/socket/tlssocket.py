@@ -72,8 +72,8 @@ _LATER: Final = (Sending.OPEN, Sending.RENEGOTIATING, Sending.WITHHELD)
 # What one connection may send in one turn of the reactor before the others
 # are given theirs.
 _TURN_SHARE: Final = 4 * 1024 * 1024
-# A flight of a handshake that is longer has a certificate or a large key in it, and has taken its
-# time: it does not wait for what others have to send.
+# A flight of a handshake that is longer has a certificate or a large key in it: it waits for a
+# few others at most.
 _SHORT_FLIGHT: Final = 512
 
 #: How many bytes may wait for the handshake.  C{write()} has long returned
@@ -395,7 +395,7 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
                 if OUTBOX.noted is not self and (length := engine.driver.pendingOutput()):
                     OUTBOX.note(self)
                     if length > _SHORT_FLIGHT and not self._secure:
-                        OUTBOX.flushFor(self)
+                        OUTBOX.hasten()
                 if self._secure and (self._waiting is not None or self._waitingFinal is not None):
                     self._catchUp(engine)
         finally:

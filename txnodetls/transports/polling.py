@@ -10,14 +10,15 @@ all of them::
     reactor -> Poller.doRead -> SocketCarrier.doRead, SocketCarrier.doRead, ...
 
 To ask twice costs something too, so the first few connections of a reactor stay with the reactor
-itself, and so do all of them where there is no C{epoll}.  Any reactor that waits for descriptors
-can wait for this one.
+itself, if there have not been more of them lately, and so do all of them where there is no
+C{epoll}.  Any reactor that waits for descriptors can wait for this one.
 
 What the reactor would do for its descriptors is done here for ours:
 
 - The turns of a batch follow each other at once, and what several connections have to send leaves
-  together.  To wake a peer that waits costs as much as all the rest of a C{send}; what comes
-  while it is awake costs nothing of the kind.
+  together; before it does, it is looked whether more has come in the meantime, until nothing
+  has, or there is enough.  To wake a peer that waits costs as much as all the rest of a C{send};
+  what comes while it is awake costs nothing of the kind.
 - Whoever raises is logged and dropped, and the others are called all the same.
 - An event is for whoever is watched when its turn comes: a connection that another one of the
   same batch has closed or paused is not called.  A number can be another connection's by then;
@@ -49,10 +50,12 @@ _log = Logger()
 
 #: So many connections of a reactor are watched by the reactor itself.
 FEW = 4
+# Unless there were more, not so many connections ago.
+_LATELY: Final = 64
 # Events taken at a time; the rest is the first of the next time.
 _AT_ONCE: Final = 256
 # After so many of them what they have led to is sent.
-_TOGETHER: Final = 16
+_TOGETHER: Final = 32
 
 _epoll: Any = getattr(select, "epoll", None)
 _IN: Final[int] = getattr(select, "EPOLLIN", 1)
@@ -98,13 +101,15 @@ class Poller:
 
     @ivar ticks: the reactor's queue of ticks.
     @ivar open: how many connections there are, whoever watches them.
+    @ivar lately: so many of those that come next are watched here even if they are few.
     """
 
-    __slots__ = ("__weakref__", "_flags", "_new", "_poll", "_watched", "open", "ticks")
+    __slots__ = ("__weakref__", "_flags", "_new", "_poll", "_watched", "lately", "open", "ticks")
 
     def __init__(self, ticks: TickQueue) -> None:
         self.ticks = ticks
         self.open = 0
+        self.lately = 0
         self._poll: Any = None  # made when it is first needed
         self._watched: dict[int, Descriptor] = {}
         self._flags: dict[int, int] = {}  # what for
@@ -121,7 +126,13 @@ class Poller:
         """
         self.open += 1
         watcher: Watcher = reactor
-        if self.open <= FEW or _epoll is None:
+        if self.open > FEW:
+            self.lately = _LATELY
+        elif self.lately:
+            self.lately -= 1
+        else:
+            return watcher
+        if _epoll is None:
             return watcher
         if self._poll is None:
             try:
@@ -156,25 +167,28 @@ class Poller:
     def doRead(self) -> None:
         """Something has happened to some of them."""
         watched = self._watched
-        self._new.clear()
         ticks = self.ticks
-        batch = self._poll.poll(0, _AT_ONCE)
-        left = len(batch)
+        turns = 0
         try:
-            for number, events in batch:
-                left -= 1
-                ticks.gathering = left % _TOGETHER != 0
-                descriptor = watched.get(number)
-                if descriptor is None:
-                    continue
-                try:
-                    if events == _IN:
-                        descriptor.doRead()
-                    else:
-                        self._call(descriptor, number, events)
-                except Exception:
-                    _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
-                    self._lost(descriptor, number, Failure())
+            while self._poll is not None:
+                self._new.clear()
+                batch = self._poll.poll(0, _AT_ONCE)
+                for number, events in batch:
+                    turns += 1
+                    ticks.gathering = turns % _TOGETHER != 0
+                    descriptor = watched.get(number)
+                    if descriptor is None:
+                        continue
+                    try:
+                        if events == _IN:
+                            descriptor.doRead()
+                        else:
+                            self._call(descriptor, number, events)
+                    except Exception:
+                        _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
+                        self._lost(descriptor, number, Failure())
+                if not batch or not ticks.endings or turns >= _TOGETHER:
+                    break
         finally:
             ticks.settle()
 
