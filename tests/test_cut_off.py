@@ -204,7 +204,7 @@ async def test_a_close_is_told_when_the_close_notify_has_gone(
 async def test_who_takes_no_close_notify_is_not_waited_for_for_ever(
     version: str, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp, "_PARTING", 0.1)
+    monkeypatch.setattr(tcp, "_PATIENCE", 0.1)
     server, full, _ = await _ended(version, loopback)
     await until(lambda: server.secured[0].closed)
     assert full.full

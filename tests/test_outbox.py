@@ -141,7 +141,8 @@ def test_who_waits_can_be_forgotten(clock: Clock, outbox: Outbox) -> None:
     def turn() -> None:
         one.write(b"secret")
         other.write(b"x")
-        outbox.forget(one)
+        assert outbox.forget(one)
+        assert not outbox.forget(one)
 
     ticksFor(clock).turn(turn)
     assert one.sent == []

@@ -19,8 +19,8 @@ __all__ = ["OUTBOX", "Outbox", "Sender"]
 
 # Ciphertext gathered for one send.
 BATCH: Final = 512 * 1024
-# So many long flights of handshakes wait for each other.
-_LONG_FLIGHTS: Final = 3
+# So many wait for each other of what gives a peer work to do.
+_HASTE: Final = 3
 
 
 class Sender(Protocol):
@@ -44,14 +44,14 @@ class Outbox:
         has sent its share waits for the next turn.
     """
 
-    __slots__ = ("_held", "_long", "_ticks", "_waiting", "_writes", "noted", "spent")
+    __slots__ = ("_hasty", "_held", "_ticks", "_waiting", "_writes", "noted", "spent")
 
     def __init__(self) -> None:
         self._writes: Sender | None = None
         self.noted: Sender | None = None
         self._held = 0  # plaintext of its that was encrypted, and not sent yet
         self.spent = 0
-        self._long = 0  # flights among what waits
+        self._hasty = 0  # among what waits, that a peer has work with
         self._waiting: list[Sender] = []  # who has written before, and has little to send
         self._ticks: TickQueue | None = None  # the end of whose turn is waited for
 
@@ -66,12 +66,11 @@ class Outbox:
 
     def hasten(self) -> None:
         """
-        What was noted last is a long flight of a handshake: the peer has work to do with it.
-
-        When a few of them wait, all that waits leaves with this turn.
+        The peer has work to do with what is to be sent: a certificate to verify, a connection to
+        replace.  When a few of the kind wait, all that waits leaves with this turn.
         """
-        self._long += 1
-        if self._long == _LONG_FLIGHTS and self._ticks is not None:
+        self._hasty += 1
+        if self._hasty == _HASTE and self._ticks is not None:
             self._ticks.gathering = False
 
     def flush(self) -> None:
@@ -91,7 +90,7 @@ class Outbox:
         """The turn is over: send all there is, and begin anew."""
         self.flush()
         self._writes = self._ticks = None
-        self.spent = self._long = 0
+        self.spent = self._hasty = 0
 
     def flushFor(self, socket: Sender) -> None:
         """Send all that C{socket} has to send."""
@@ -101,13 +100,20 @@ class Outbox:
             self._waiting.remove(socket)
             socket._ship(False)
 
-    def forget(self, socket: Sender) -> None:
-        """Whatever C{socket}'s engine still holds is not sent."""
+    def forget(self, socket: Sender) -> bool:
+        """
+        Whatever C{socket}'s engine still holds is not sent from here.
+
+        @return: whether it was to be.
+        """
+        waits = self.noted is socket
         if self._writes is socket:
             self._writes = self.noted = None
             self._held = 0
         if socket in self._waiting:
             self._waiting.remove(socket)
+            waits = True
+        return waits
 
     def _begin(self, socket: Sender) -> None:
         """C{socket} writes now.  Who has written before waits, if it is for little."""

@@ -530,3 +530,34 @@ def test_long_flights_wait_for_a_few_others_and_short_ones_for_all(pki: Pki, ver
         ticks.settle()
         assert toClient.queue
         pair.pump()
+
+
+def test_in_a_batch_the_end_comes_with_what_others_have_to_send(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version, "allowHalfOpen": True})
+    ticks = ticksFor(pair.clock)
+    toClient = pair._wires[0]
+    ticks.gathering = True
+    ticks.turn(pair.server.end, b"the last")
+    assert not toClient.queue
+    ticks.settle()
+    *records, end = toClient.queue
+    assert b"".join(records)
+    assert end is None
+    pair.pump()
+    assert pair.client.read() == b"the last"
+    assert not pair.server.destroyed
+
+
+def test_in_a_batch_who_is_destroyed_sends_what_it_has_written(pki: Pki, version: str) -> None:
+    pair = memoryPair(pki, {"maxVersion": version})
+    ticks = ticksFor(pair.clock)
+
+    def last() -> None:
+        pair.server.write(b"the last")
+        pair.server.destroy()
+
+    ticks.gathering = True
+    ticks.turn(last)
+    ticks.settle()
+    pair.pump()
+    assert pair.client.read() == b"the last"

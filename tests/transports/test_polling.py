@@ -6,12 +6,12 @@ import gc
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import groupby
 from typing import Any
 
 import pytest
-from pytest_twisted import ensureDeferred
+from pytest_twisted import async_yield_fixture, ensureDeferred
 from twisted.internet import reactor, threads
 
 from tests.conftest import LoggedErrors
@@ -424,12 +424,14 @@ def readSome(peer: socket.socket, length: int) -> int:
     return got
 
 
-@pytest.fixture
-def connections() -> Iterator[list[Connection]]:
+@async_yield_fixture
+async def connections() -> AsyncIterator[list[Connection]]:
     made = [Connection() for _ in range(FEW + 20)]
     yield made
     for each in made:
         each.close()
+    # A test may end within a batch, which closes them behind it.
+    await eventually(lambda: all(each.carrier.closed for each in made))
     assert pollerFor(reactor) not in reactor.getReaders()  # type: ignore[attr-defined]
 
 

@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from tests.support import eventually, runPython
 from tests.transports.owners import Owner, fill, tcpPair, unixPair
 from txnodetls.openssl.areas import INPUT
+from txnodetls.streams.ticks import TickQueue, ticksFor
 from txnodetls.transports import tcp as module
 from txnodetls.transports.tcp import SocketCarrier, addressOf, fits
 
@@ -246,7 +247,7 @@ async def test_who_waits_for_the_last_bytes_is_called_when_they_have_gone(wire: 
 async def test_who_never_takes_the_last_bytes_is_not_waited_for(
     how: str, tcp: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PARTING", 0.05 if how == "its time is over" else 60)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05 if how == "its time is over" else 60)
     fill(tcp.carrier)
     called: list[bool] = []
     tcp.carrier.close()
@@ -279,6 +280,100 @@ async def test_abort_closes_at_once_and_tells_in_a_later_tick(wire: Wire) -> Non
     wire.carrier.setNoDelay(True)
     await threads.deferToThread(int)
     assert wire.owner.events == ["closed"]
+
+
+@pytest.fixture
+def batch(tcp: Wire) -> TickQueue:
+    """More turns follow at once."""
+    ticks = ticksFor(reactor)  # type: ignore[arg-type]
+    ticks.gathering = True
+    return ticks
+
+
+def test_in_a_batch_the_last_bytes_and_the_close_come_behind_its_last_turn(
+    tcp: Wire, batch: TickQueue
+) -> None:
+    tcp.carrier.resume()
+    tcp.peer.setblocking(False)
+
+    def last() -> None:
+        tcp.carrier.writeLast(b"one, ")
+        tcp.carrier.writeLast(b"two")
+        tcp.carrier.abort()
+        tcp.carrier.abort()
+        tcp.carrier.write(b"dropped")
+        tcp.carrier.resume()
+        tcp.carrier.close()
+
+    batch.turn(last)
+    tcp.peer.sendall(b"thrown away")
+    tcp.carrier.doRead()
+    with pytest.raises(BlockingIOError):
+        tcp.peer.recv(10)
+    assert not tcp.carrier.closed
+    assert tcp.owner.events == []
+    batch.settle()
+    assert tcp.carrier.closed
+    assert tcp.peer.recv(100) == b"one, two"
+    assert tcp.peer.recv(100) == b""
+    assert tcp.owner.events == ["closed"]
+    assert tcp.carrier.bytesWritten == 8
+
+
+def test_the_last_bytes_are_sent_if_the_batch_ends_before_the_close(
+    tcp: Wire, batch: TickQueue
+) -> None:
+    def last() -> None:
+        tcp.carrier.writeLast(b"the last")
+        batch.gathering = False
+        tcp.carrier.abort()
+
+    batch.turn(last)
+    assert tcp.carrier.closed
+    assert tcp.peer.recv(100) == b"the last"
+
+
+def test_a_reset_does_not_wait_for_a_batch(tcp: Wire, batch: TickQueue) -> None:
+    batch.turn(tcp.carrier.abort)
+    batch.turn(tcp.carrier.abort, True)
+    assert tcp.carrier.closed
+    batch.settle()
+    with pytest.raises(ConnectionResetError):
+        tcp.peer.recv(1)
+
+
+@ensureDeferred
+async def test_last_bytes_that_the_kernel_does_not_take_are_waited_for(
+    tcp: Wire, batch: TickQueue
+) -> None:
+    batch.turn(tcp.carrier.writeLast, bytes(64 * 1024 * 1024))
+    batch.turn(tcp.carrier.abort)
+    batch.settle()
+    assert tcp.carrier.queued
+    got = await threads.deferToThread(readAll, tcp.peer)
+    assert len(got) == 64 * 1024 * 1024
+    await tcp.owner.happens("closed")
+
+
+def test_last_bytes_that_nobody_takes_any_more_are_nobodys_concern(
+    tcp: Wire, batch: TickQueue
+) -> None:
+    batch.turn(tcp.carrier.writeLast, b"x")
+    batch.turn(tcp.carrier.abort)
+    spoil(tcp, send=errno.EPIPE)
+    batch.settle()
+    assert tcp.carrier.closed
+    assert tcp.owner.events == ["closed"]
+
+
+@ensureDeferred
+async def test_behind_what_is_queued_the_last_bytes_are_queued(tcp: Wire, batch: TickQueue) -> None:
+    queued = fill(tcp.carrier)
+    batch.turn(tcp.carrier.writeLast, b"x")
+    batch.turn(tcp.carrier.close)
+    batch.settle()
+    got = await threads.deferToThread(readAll, tcp.peer)
+    assert len(got) == queued + 1
 
 
 @ensureDeferred

@@ -654,17 +654,25 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
             return
         engine.shutdown()
         OUTBOX.note(self)
-        OUTBOX.flushFor(self)
-        self._carrier.end()
+        if self._ticks.gathering:
+            self._ticks.atEnd(self._endCarrier)
+        else:
+            OUTBOX.flushFor(self)
+            self._carrier.end()
         callback(None)
 
+    def _endCarrier(self) -> None:
+        """What there was to send is sent."""
+        if self._carrier is not None:
+            self._carrier.end()
+
     def _destroy(self, error: BaseException | None, callback: Callback) -> None:
-        if self._secure:
-            OUTBOX.flushFor(self)
-        else:
-            # A peer that is refused gets nothing more, not even our Finished.
-            OUTBOX.forget(self)
         engine, self._engine = self._engine, None
+        waits = OUTBOX.forget(self)
+        # A peer that is refused gets nothing more, not even our Finished.
+        if waits and self._secure and engine is not None and self._carrier is not None:
+            engine.drain(self._carrier.writeLast)
+            OUTBOX.hasten()
         if engine is not None:
             engine.close()
         self._waiting = self._waitingFinal = None

@@ -125,6 +125,10 @@ class Carrier(ABC):
         copied, before anybody else is told of anything.
         """
 
+    def writeLast(self, data: Data) -> None:
+        """The same for what is the last, before a C{close} or an C{abort} that follows at once."""
+        self.write(data)
+
     @abstractmethod
     def end(self) -> None:
         """

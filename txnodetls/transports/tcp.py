@@ -14,10 +14,11 @@ They stand on nothing of Twisted's but the reactor's public face for descriptors
 Each connection has two halves, and each half one state:
 
     sending:    OPEN -> ENDING (FIN owed: behind the queue, at the end of the turn) -> ENDED
-                OPEN -> LEAVING (close owed)
+                OPEN -> LEAVING (close owed: behind the queue)
+                any -> PARTING (close owed: with what others have to send)
                 OPEN -> BROKEN (a write failed, the owner is about to be told)
     receiving:  PAUSED <-> FLOWING -> ENDED
-                any -> DISCARDING (while LEAVING)
+                any -> DISCARDING (while LEAVING or PARTING)
 
 LEAVING has its time, or a peer that never reads could keep as many sockets
 open, with all that is queued for them, as it likes.
@@ -62,7 +63,7 @@ __all__ = ["SocketCarrier", "addressOf", "checkedPath", "fits", "numberOf"]
 
 _INPUT = INPUT.view
 _TRASH = bytearray(64 * 1024)
-_PARTING = 30.0  # seconds that a peer has to take the last bytes: its line may be slow
+_PATIENCE = 30.0  # seconds that a peer has to take the last bytes: its line may be slow
 _INPUT_SIZE = INPUT.size
 _READS_ON = 3  # reads behind one that filled the input area, before others have their turn
 _TRASH_READS = 16  # at most; a peer that sends on and on is not waited for
@@ -132,6 +133,7 @@ class _Sending(Enum):
     ENDING = "ending"
     ENDED = "ended"
     LEAVING = "leaving"
+    PARTING = "parting"
     BROKEN = "broken"
 
 
@@ -143,7 +145,7 @@ class _Receiving(Enum):
 
 
 # Looked up for each read and each write, which costs more in an enumeration (see streams.states).
-_OPEN, _ENDING, _ENDED, _LEAVING, _BROKEN = _Sending
+_OPEN, _ENDING, _ENDED, _LEAVING, _PARTING, _BROKEN = _Sending
 _PAUSED, _FLOWING, _OVER, _DISCARDING = _Receiving
 _READS = (_FLOWING, _DISCARDING)
 
@@ -182,6 +184,7 @@ class SocketCarrier(Carrier):
     __slots__ = (
         "__weakref__",
         "_filled",
+        "_last",
         "_leave",
         "_peer",
         "_poller",
@@ -206,6 +209,7 @@ class SocketCarrier(Carrier):
         self._peer = peer
         # What the kernel did not take; most connections never have any.
         self._queue: deque[bytes | memoryview] | None = None
+        self._last = b""
         self._leave: _Leave | None = None
         self._filled = False
         self._sending = _OPEN
@@ -364,6 +368,13 @@ class SocketCarrier(Carrier):
             rest = memoryview(data)[sent:]
             self._enqueue(rest if type(data) is bytes else bytes(rest), length - sent)
 
+    def writeLast(self, data: Data) -> None:
+        """Send C{data} with the close, if that is to come with what others have to send."""
+        if self._sending is _OPEN and self.ticks.gathering and not self._queue:
+            self._last += data
+        else:
+            self.write(data)
+
     def end(self) -> None:
         """FIN, after what is queued."""
         if self._sending is not _OPEN or self.closed:
@@ -385,14 +396,14 @@ class SocketCarrier(Carrier):
             self.abort()
             return
         self._sending = _LEAVING
-        self._leave = _Leave(self.ticks.reactor.callLater(_PARTING, self.ticks.turn, self.abort))
+        self._leave = _Leave(self.ticks.reactor.callLater(_PATIENCE, self.ticks.turn, self.abort))
         if self._receiving is _PAUSED:
             self._watcher.addReader(self)
         if self._receiving is not _OVER:
             self._receiving = _DISCARDING
 
     def abort(self, reset: bool = False) -> None:
-        """Close now."""
+        """Close now, or together with others at the end of the turns that follow each other."""
         if self.closed:
             return
         if reset:
@@ -400,7 +411,29 @@ class SocketCarrier(Carrier):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:  # macOS refuses it for a connection that the peer has reset
                 pass
+        elif self.ticks.gathering or self._last:
+            if self._sending is not _PARTING:
+                self._sending = _PARTING
+                if self._receiving is _FLOWING:
+                    self._receiving = _DISCARDING
+                self.ticks.atEnd(self._part)
+            return
         elif self.bytesWritten and not self.heardAll and self._receiving is not _OVER:
+            self._throwAway()
+        self._shut()
+        self._gone(None, self.ticks.nextTick)
+
+    def _part(self) -> None:
+        """The turns that followed each other are over."""
+        if self.closed:
+            return
+        if self._last:
+            self._sending = _OPEN
+            self.write(self._last)
+            if self._queue:
+                self.close()
+                return
+        if self.bytesWritten and not self.heardAll and self._receiving is not _OVER:
             self._throwAway()
         self._shut()
         self._gone(None, self.ticks.nextTick)
