@@ -3,7 +3,7 @@ Where ciphertext is gathered before it goes to the kernel.
 
 Each C{send()} may wake the peer, and that costs more than encrypting what is
 sent.  So all that one turn of the reactor writes is gathered, and leaves in as
-few calls as possible, at the end of the turn, or when there is half a MiB.  Little
+few calls as possible, at the end of the turn, or when there is a batch of it.  Little
 waits for others that are called at once, so that a peer that serves them all is
 woken once.
 """
@@ -18,7 +18,7 @@ from txnodetls.streams.ticks import TickQueue
 __all__ = ["OUTBOX", "Outbox", "Sender"]
 
 # Ciphertext gathered for one send.
-BATCH: Final = 512 * 1024
+BATCH: Final = 768 * 1024
 # So many wait for each other of what gives a peer work to do.
 _HASTE: Final = 3
 
