@@ -96,6 +96,7 @@ class Scene:
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(polling, "FEW", 0)
+    monkeypatch.setattr(polling, "_PATIENCE", 60)
     made = Scene()
     yield made
     for each in made.ends:
@@ -131,6 +132,26 @@ def test_what_they_lead_to_is_sent_together_but_not_of_too_many(scene: Scene) ->
     assert groups[::2] == groups[1::2]
     assert max(groups) == 32
     assert not ticks.gathering
+
+
+def test_what_takes_long_does_not_keep_what_others_have_to_send(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = scene.poller.ticks
+    now = [0.0]
+    monkeypatch.setattr(polling, "monotonic", lambda: now[0])
+    done: list[str] = []
+
+    def read() -> None:
+        now[0] += 25
+        done.append("read")
+        ticks.atEnd(lambda: done.append("sent"))
+
+    for each in scene.reading(7):
+        each.onRead = lambda: ticks.turn(read)
+    scene.poller.doRead()
+    three = ["read"] * 3 + ["sent"] * 3
+    assert done == [*three, *three, "read", "sent"]
 
 
 def test_what_comes_in_the_meantime_is_answered_together_with_the_rest(scene: Scene) -> None:

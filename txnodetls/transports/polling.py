@@ -18,7 +18,8 @@ What the reactor would do for its descriptors is done here for ours:
 - The turns of a batch follow each other at once, and what several connections have to send leaves
   together; before it does, it is looked whether more has come in the meantime, until nothing
   has, or there is enough.  To wake a peer that waits costs as much as all the rest of a C{send};
-  what comes while it is awake costs nothing of the kind.
+  what comes while it is awake costs nothing of the kind.  Nothing waits for long, or what an
+  application does with the data of one would delay the answers to others.
 - Whoever raises is logged and dropped, and the others are called all the same.
 - An event is for whoever is watched when its turn comes: a connection that another one of the
   same batch has closed or paused is not called.  A number can be another connection's by then;
@@ -33,6 +34,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+from time import monotonic
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
@@ -54,8 +56,9 @@ FEW = 4
 _LATELY: Final = 64
 # Events taken at a time; the rest is the first of the next time.
 _AT_ONCE: Final = 256
-# After so many of them what they have led to is sent.
+# After so many of them, or so many seconds, what they have led to is sent.
 _TOGETHER: Final = 32
+_PATIENCE: Final = 0.003
 
 _epoll: Any = getattr(select, "epoll", None)
 _IN: Final[int] = getattr(select, "EPOLLIN", 1)
@@ -169,16 +172,17 @@ class Poller:
         watched = self._watched
         ticks = self.ticks
         turns = 0
+        until = monotonic() + _PATIENCE
         try:
             while self._poll is not None:
                 self._new.clear()
                 batch = self._poll.poll(0, _AT_ONCE)
                 for number, events in batch:
-                    turns += 1
-                    ticks.gathering = turns % _TOGETHER != 0
                     descriptor = watched.get(number)
                     if descriptor is None:
                         continue
+                    turns += 1
+                    ticks.gathering = True
                     try:
                         if events == _IN:
                             descriptor.doRead()
@@ -187,6 +191,9 @@ class Poller:
                     except Exception:
                         _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
                         self._lost(descriptor, number, Failure())
+                    if not turns % _TOGETHER or monotonic() > until:
+                        ticks.settle()
+                        until = monotonic() + _PATIENCE
                 if not batch or not ticks.endings or turns >= _TOGETHER:
                     break
         finally:
