@@ -81,9 +81,10 @@ class Outbox:
         which then is the one that writes.
         """
         while self._waiting or self.noted is not None:
-            if self._waiting:
-                self._waiting.pop(0)._ship(False)
-            elif self.noted is not None:
+            waiting, self._waiting = self._waiting, []
+            for socket in waiting:
+                socket._ship(False)
+            if self.noted is not None:
                 self._ship(self.noted)
 
     def endTurn(self) -> None:
@@ -118,12 +119,12 @@ class Outbox:
     def _begin(self, socket: Sender) -> None:
         """C{socket} writes now.  Who has written before waits, if it is for little."""
         while (noted := self.noted) is not None:
-            if self._held + self.spent > GROWN:
-                self._ship(noted)
-            else:
+            if self._held + self.spent <= GROWN:
                 self._waiting.append(noted)
                 self.noted = None
                 self._held = 0
+                break
+            self._ship(noted)
         ticks = socket._ticks
         if self._ticks is not ticks:
             if self._ticks is not None:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
+_GROWN: Final = calls.GROWN
 _DONE: Final = calls.DONE
 _WANT_READ: Final = calls.WANT_READ
 _CLOSED: Final = calls.CLOSED
@@ -373,20 +374,19 @@ class TLSEngine:
 
     def receiveArea(self, length: int) -> None:
         """Take the first C{length} bytes of the shared input area."""
-        if self.receiving is _HANDSHAKE:
+        if self.receiving is _DECRYPTED:
+            if length > _GROWN and self._idle():
+                # Read at once, while it is where it is, though nobody has pulled yet.
+                self.unread = True
+                self._queue(*self.driver.readArea(length))
+                return
+            self.driver.feedArea(length)
+            self.unread = True
+        elif self.receiving is _HANDSHAKE:
             self.driver.feedArea(length)
             self._handshake()
-            return
-        if self.receiving is not _DECRYPTED:
+        else:
             self._hold(INPUT.view[:length])
-            return
-        if length > calls.GROWN and self._idle():
-            # Read at once, while it is where it is, though nobody has pulled yet.
-            self.unread = True
-            self._queue(*self.driver.readArea(length))
-            return
-        self.driver.feedArea(length)
-        self.unread = True
 
     def _idle(self) -> bool:
         """Whether all that came before has been pulled, and nothing but data is expected."""
