@@ -18,8 +18,9 @@ What the reactor would do for its descriptors is done here for ours:
 - The turns of a batch follow each other at once, and what several connections have to send leaves
   together; before it does, it is looked whether more has come in the meantime, until nothing
   has, or there is enough.  To wake a peer that waits costs as much as all the rest of a C{send};
-  what comes while it is awake costs nothing of the kind.  Nothing waits for long, or what an
-  application does with the data of one would delay the answers to others.
+  what comes while it is awake costs nothing of the kind.  Nothing waits for more than one turn
+  that takes long, or what an application does with the data of some would delay the answers to
+  others.
 - Whoever raises is logged and dropped, and the others are called all the same.
 - An event is for whoever is watched when its turn comes: a connection that another one of the
   same batch has closed or paused is not called.  A number can be another connection's by then;
