@@ -367,6 +367,19 @@ def test_last_bytes_that_nobody_takes_any_more_are_nobodys_concern(
 
 
 @ensureDeferred
+async def test_last_bytes_that_the_peer_never_takes_are_not_waited_for(
+    tcp: Wire, batch: TickQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    batch.turn(tcp.carrier.writeLast, bytes(64 * 1024 * 1024))
+    batch.turn(tcp.carrier.abort)
+    batch.settle()
+    assert not tcp.carrier.closed
+    await tcp.owner.happens("closed")
+    assert tcp.carrier.closed
+
+
+@ensureDeferred
 async def test_behind_what_is_queued_the_last_bytes_are_queued(tcp: Wire, batch: TickQueue) -> None:
     queued = fill(tcp.carrier)
     batch.turn(tcp.carrier.writeLast, b"x")

@@ -411,30 +411,31 @@ class SocketCarrier(Carrier):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:  # macOS refuses it for a connection that the peer has reset
                 pass
-        elif self.ticks.gathering or self._last:
-            if self._sending is not _PARTING:
-                self._sending = _PARTING
-                if self._receiving is _FLOWING:
-                    self._receiving = _DISCARDING
-                self.ticks.atEnd(self._part)
-            return
-        elif self.bytesWritten and not self.heardAll and self._receiving is not _OVER:
+            self._closeNow()
+        elif not self.ticks.gathering and not self._last:
             self._throwAway()
-        self._shut()
-        self._gone(None, self.ticks.nextTick)
+            self._closeNow()
+        elif self._sending is not _PARTING:
+            self._sending = _PARTING
+            if self._receiving is _FLOWING:
+                self._receiving = _DISCARDING
+            self.ticks.atEnd(self._part)
 
     def _part(self) -> None:
         """The turns that followed each other are over."""
         if self.closed:
             return
-        if self._last:
+        last, self._last = self._last, b""
+        if last:
             self._sending = _OPEN
-            self.write(self._last)
+            self.write(last)
             if self._queue:
                 self.close()
                 return
-        if self.bytesWritten and not self.heardAll and self._receiving is not _OVER:
-            self._throwAway()
+        self._throwAway()
+        self._closeNow()
+
+    def _closeNow(self) -> None:
         self._shut()
         self._gone(None, self.ticks.nextTick)
 
@@ -446,6 +447,9 @@ class SocketCarrier(Carrier):
             self._leave.parted.append(function)
 
     def _throwAway(self) -> None:
+        """Input that nobody reads any more, if the last bytes could be lost over it."""
+        if not self.bytesWritten or self.heardAll or self._receiving is _OVER:
+            return
         for _ in range(_TRASH_READS):
             try:
                 length = self._socket.recv_into(_TRASH)
