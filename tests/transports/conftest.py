@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet import reactor
-
-from txnodetls.transports.polling import pollerFor
 
 
 @pytest.fixture(autouse=True)
 def quietPast() -> None:
     """There have not been many connections lately."""
+    # Not before the reactor of these tests is installed.
+    from twisted.internet import reactor
+
+    from txnodetls.transports.polling import pollerFor
+
     pollerFor(reactor).lately = 0
