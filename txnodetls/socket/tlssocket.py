@@ -669,11 +669,11 @@ class TLSSocket(Inspection, Renegotiating, PostHandshakeAuth, Tracing, Settings,
     def _destroy(self, error: BaseException | None, callback: Callback) -> None:
         engine, self._engine = self._engine, None
         waits = OUTBOX.forget(self)
-        # A peer that is refused gets nothing more, not even our Finished.
-        if waits and self._secure and engine is not None and self._carrier is not None:
-            engine.drain(self._carrier.writeLast)
-            OUTBOX.hasten()
         if engine is not None:
+            # A peer that is refused gets nothing more, not even our Finished.
+            if waits and self._secure and self._carrier is not None:
+                engine.drain(self._carrier.writeLast)
+                OUTBOX.hasten()
             engine.close()
         self._waiting = self._waitingFinal = None
         if self._renegotiations is not None:

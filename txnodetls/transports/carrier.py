@@ -144,7 +144,7 @@ class Carrier(ABC):
     @abstractmethod
     def abort(self, reset: bool = False) -> None:
         """
-        Close now; what is queued is lost.
+        Close now, or at the end of the turns that follow each other; what is queued is lost.
 
         @param reset: with RST instead of FIN, where there is such a thing.
         """

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TransportCarrier", "addressOf", "takeOver"]
 
-_PARTING = 5.0  # seconds that a transport has to send its last bytes after abort()
+_PATIENCE = 5.0  # seconds that a transport has to send its last bytes after abort()
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -257,7 +257,7 @@ class TransportCarrier(Carrier):
         else:
             self._leave()
             if not self.closed:
-                self._timer = self._reactor.callLater(_PARTING, self._partingEnds)
+                self._timer = self._reactor.callLater(_PATIENCE, self._partingEnds)
         self._gone(None, self.ticks.nextTick)
 
     def _leave(self) -> None:
