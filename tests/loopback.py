@@ -24,6 +24,7 @@ from twisted.internet import defer, reactor
 
 import txnodetls as tls
 from tests.support import Pki, eventually, happened
+from tests.transports.owners import readers, writers
 from txnodetls.openssl.calls import Driver
 from txnodetls.protocol.engine import TLSEngine
 from txnodetls.transports.polling import pollerFor
@@ -239,8 +240,8 @@ class Census:
         pollers = pollerFor(reactor).fileno() != -1
         return {
             "descriptors": len(os.listdir("/proc/self/fd")) - pollers,
-            "readers": len(reactor.getReaders()),  # type: ignore[attr-defined]
-            "writers": len(reactor.getWriters()),  # type: ignore[attr-defined]
+            "readers": len(readers()),
+            "writers": len(writers()),
             **{kind.__name__: kinds[kind.__name__] for kind in self.KINDS},
         }
 

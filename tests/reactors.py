@@ -21,7 +21,7 @@ import sys
 import pytest
 from twisted.internet import default
 
-REACTORS = ("epoll", "poll", "select", "asyncio")
+REACTORS = ("epoll", "poll", "select", "asyncio", "uvloop")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,8 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--tests-reactor")
-    if name == "asyncio":
-        config.option.reactor = "asyncio"
+    if name in ("asyncio", "uvloop"):
+        config.option.reactor = "asyncio"  # pytest-twisted runs it otherwise
+        if name == "uvloop":
+            importlib.import_module("txnodetls.twisted.uvloopreactor").install()
     elif name is not None:
         module = importlib.import_module(f"twisted.internet.{name}reactor")
         default.install = module.install

@@ -454,6 +454,17 @@ def visit(
     return made, daemon.waitFor(rf"worker (\d+): connection .*{name}", since)[1]
 
 
+def test_workers_run_on_the_supervisors_reactor(directory: Path, trusting: ssl.SSLContext) -> None:
+    arguments = ["--reactor=uvloop", "nodetls", *PAIR, "--workers=1", "--drainTimeout=1000"]
+    with Twistd(*arguments, cwd=directory) as daemon:
+        daemon.waitFor("UvloopReactor")
+        (port,) = daemon.ports()
+        (pid,) = pids(daemon, 1)
+        with dial(port, trusting) as client:
+            assert exchange(client) == b"a question"
+        assert "uvloop" in Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_workers_end_when_their_supervisor_is_killed(directory: Path) -> None:
     with Twistd("nodetls", *PAIR, "--workers=1", cwd=directory) as daemon:
         (pid,) = pids(daemon, 1)

@@ -10,6 +10,25 @@ from twisted.internet.defer import Deferred
 
 from txnodetls.openssl.areas import INPUT
 from txnodetls.streams.ticks import ticksFor
+from txnodetls.transports.polling import pollerFor
+
+
+def readers() -> list[Any]:
+    """Whom the reactor itself, or the loop that it runs on, asks to read."""
+    return _watchedAlone("getReaders")
+
+
+def writers() -> list[Any]:
+    """The same for writing."""
+    return _watchedAlone("getWriters")
+
+
+def _watchedAlone(method: str) -> list[Any]:
+    # Not before the reactor of these tests is installed.
+    from twisted.internet import reactor
+
+    found = [each for each in (reactor, pollerFor(reactor).loop) if each is not None]
+    return [descriptor for each in found for descriptor in getattr(each, method)()]
 
 
 class Owner:

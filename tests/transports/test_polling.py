@@ -16,7 +16,7 @@ from twisted.internet import reactor, threads
 
 from tests.conftest import LoggedErrors
 from tests.support import eventually
-from tests.transports.owners import Owner, fill, tcpPair
+from tests.transports.owners import Owner, fill, readers, tcpPair
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports import polling
 from txnodetls.transports.polling import FEW, Poller, pollerFor
@@ -453,13 +453,12 @@ async def connections() -> AsyncIterator[list[Connection]]:
         each.close()
     # A test may end within a batch, which closes them behind it.
     await eventually(lambda: all(each.carrier.closed for each in made))
-    assert pollerFor(reactor) not in reactor.getReaders()  # type: ignore[attr-defined]
+    assert pollerFor(reactor) not in readers()
 
 
 def test_the_first_few_stay_with_the_reactor(connections: list[Connection]) -> None:
-    readers = reactor.getReaders()  # type: ignore[attr-defined]
-    assert sum(each.carrier in readers for each in connections) == FEW
-    assert pollerFor(reactor) in readers
+    assert sum(each.carrier in readers() for each in connections) == FEW
+    assert pollerFor(reactor) in readers()
 
 
 def test_for_a_while_after_many_none_stays_with_the_reactor() -> None:
@@ -467,7 +466,6 @@ def test_for_a_while_after_many_none_stays_with_the_reactor() -> None:
     poller = pollerFor(reactor)
     while many:
         many.pop().close()
-    readers = reactor.getReaders  # type: ignore[attr-defined]
     alone: list[bool] = []
     for _ in range(66):
         each = Connection()

@@ -15,7 +15,7 @@ from twisted.internet import reactor, task, threads
 from twisted.internet.testing import MemoryReactorClock
 
 from tests.support import eventually, runPython
-from tests.transports.owners import Owner, fill, tcpPair, unixPair
+from tests.transports.owners import Owner, fill, readers, tcpPair, unixPair, writers
 from txnodetls.openssl.areas import INPUT
 from txnodetls.streams.ticks import TickQueue, ticksFor
 from txnodetls.transports import tcp as module
@@ -522,14 +522,13 @@ def test_options_of_the_socket_are_set(tcp: Wire) -> None:
 
 @ensureDeferred
 async def test_nothing_stays_in_the_reactor_when_a_carrier_is_gone(wire: Wire) -> None:
-    known: Any = reactor
     wire.carrier.resume()
     fill(wire.carrier)
-    assert wire.carrier in known.getReaders()
-    assert wire.carrier in known.getWriters()
+    assert wire.carrier in readers()
+    assert wire.carrier in writers()
     wire.carrier.abort()
-    assert wire.carrier not in known.getReaders()
-    assert wire.carrier not in known.getWriters()
+    assert wire.carrier not in readers()
+    assert wire.carrier not in writers()
     await eventually(lambda: wire.owner.events == ["closed"])
 
 
@@ -541,12 +540,10 @@ def test_only_reactors_that_wait_for_descriptors_fit() -> None:
 
 ON_EVERY_REACTOR = """
 import sys, socket, struct
-from twisted.internet import __dict__ as _
 name = sys.argv[1]
-import importlib
-importlib.import_module(f"twisted.internet.{name}reactor").install()
-from twisted.internet import reactor
-from tests.transports.owners import Owner, tcpPair, unixPair, fill
+from twisted.application.reactors import installReactor
+reactor = installReactor(name)
+from tests.transports.owners import Owner, tcpPair, unixPair, fill, readers, writers
 from txnodetls.transports import polling
 from txnodetls.transports.tcp import SocketCarrier, fits
 from twisted.internet import threads
@@ -599,7 +596,7 @@ async def run():
         await owner.until(lambda: owner.events)
         assert owner.events[0] in ("ECONNRESET", "EPIPE"), owner.events
     ours = (SocketCarrier, polling.Poller)
-    left = [c for c in reactor.getReaders() + reactor.getWriters() if isinstance(c, ours)]
+    left = [each for each in readers() + writers() if isinstance(each, ours)]
     assert left == [], left
     print("good")
 
@@ -611,33 +608,44 @@ reactor.run()
 
 
 @pytest.mark.parametrize("watched", ["alone", "together"])
-@pytest.mark.parametrize("name", ["select", "poll", "epoll", "asyncio"])
+@pytest.mark.parametrize("name", ["select", "poll", "epoll", "asyncio", "uvloop"])
 def test_every_reactor_that_fits_tells_of_data_ends_and_resets(name: str, watched: str) -> None:
     done = runPython(ON_EVERY_REACTOR, name, watched)
     assert done.stdout.decode().split() == ["good"], done.stderr.decode()
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("few", [0, 4])
-def test_the_end_of_the_reactor_closes_what_is_open(few: int) -> None:
+@pytest.mark.parametrize("watched", ["alone", "together"])
+@pytest.mark.parametrize("name", ["epoll", "asyncio", "uvloop"])
+def test_the_end_of_the_reactor_closes_what_is_open(name: str, watched: str) -> None:
     code = """
 import sys
-from twisted.internet import reactor
+from twisted.application.reactors import installReactor
+reactor = installReactor(sys.argv[1])
 from tests.transports.owners import Owner, tcpPair
 from txnodetls.transports import polling
 from txnodetls.transports.tcp import SocketCarrier
-polling.FEW = int(sys.argv[1])
-near, peer = tcpPair()
-carrier = SocketCarrier(near, reactor)
-owner = Owner(reactor)
-carrier.attach(owner)
-carrier.resume()
-reactor.callLater(0, reactor.stop)
+if sys.argv[2] == "together":
+    polling.FEW = 0
+made = []
+
+def start():
+    near, peer = tcpPair()
+    carrier = SocketCarrier(near, reactor)
+    owner = Owner(reactor)
+    carrier.attach(owner)
+    carrier.resume()
+    made.append((carrier, owner, peer))
+
+start()  # before it runs
+reactor.callLater(0, start)
+reactor.callLater(0.01, reactor.stop)
 reactor.run()
-print(owner.events, carrier.fileno())
+for carrier, owner, peer in made:
+    print(owner.events, carrier.fileno())
 """
-    done = runPython(code, str(few))
-    assert (done.stdout.decode(), done.stderr.decode()) == ("['closed'] -1\n", "")
+    done = runPython(code, name, watched)
+    assert (done.stdout.decode(), done.stderr.decode()) == ("['closed'] -1\n" * 2, "")
 
 
 class Flaky:

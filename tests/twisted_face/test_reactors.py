@@ -26,6 +26,7 @@ CLASSES = {
     "poll": "PollReactor",
     "select": "SelectReactor",
     "asyncio": "AsyncioSelectorReactor",
+    "uvloop": "UvloopReactor",
 }
 
 

@@ -91,7 +91,7 @@ def test_something_big_arrives_whole(switch: str, site: Path, curl: Curl) -> Non
     assert curl("big.bin", switch, "--limit-rate", "20M") == (site / "big.bin").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["poll", "select", "asyncio"])
+@pytest.mark.parametrize("name", ["poll", "select", "asyncio", "uvloop"])
 def test_twistd_may_be_told_its_reactor(name: str, site: Path) -> None:
     port = unusedPort()
     listen = f"nodetls:{port}:interface=127.0.0.1:key=key.pem:cert=cert.pem"

@@ -36,20 +36,27 @@ from __future__ import annotations
 import contextlib
 import select
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txnodetls.streams.ticks import TickQueue, ticksFor
+from txnodetls.transports.watching import (
+    IN,
+    OUT,
+    Descriptor,
+    LoopWatcher,
+    Register,
+    Watcher,
+    loopWatcher,
+    runsOnLoop,
+)
 
-__all__ = ["FEW", "Descriptor", "Poller", "Watcher", "pollerFor"]
-
-_log = Logger()
+__all__ = ["FEW", "Poller", "pollerFor"]
 
 #: So many connections of a reactor are watched by the reactor itself.
 FEW = 4
@@ -62,61 +69,30 @@ _TOGETHER: Final = 32
 _PATIENCE: Final = 0.003
 
 _epoll: Any = getattr(select, "epoll", None)
-_IN: Final[int] = getattr(select, "EPOLLIN", 1)
-_OUT: Final[int] = getattr(select, "EPOLLOUT", 4)
-
-
-class Descriptor(Protocol):
-    """What can be watched: the same as by a reactor."""
-
-    def fileno(self) -> int:
-        """The descriptor's number; -1 once it is closed."""
-
-    def doRead(self) -> object:
-        """There is something to read, or the end, or an error."""
-
-    def doWrite(self) -> object:
-        """The kernel takes more."""
-
-    def connectionLost(self, reason: Any) -> object:
-        """It is broken, or the reactor is being stopped; nobody watches it any more."""
-
-
-class Watcher(Protocol):
-    """The part of C{IReactorFDSet} that a descriptor needs: a reactor's, or a L{Poller}'s."""
-
-    def addReader(self, reader: Any) -> object:
-        """Call its C{doRead} when there is something to read."""
-
-    def addWriter(self, writer: Any) -> object:
-        """Call its C{doWrite} when the kernel takes something."""
-
-    def removeReader(self, reader: Any) -> object:
-        """Call its C{doRead} no longer; nothing if it was not called."""
-
-    def removeWriter(self, writer: Any) -> object:
-        """Call its C{doWrite} no longer; nothing if it was not called."""
 
 
 @implementer(IReadDescriptor)
-class Poller:
+class Poller(Register):
     """
     What watches the sockets of one reactor.  Ask L{pollerFor} for it.
 
     @ivar ticks: the reactor's queue of ticks.
     @ivar open: how many connections there are, whoever watches them.
     @ivar lately: so many of those that come next are watched here even if they are few.
+    @ivar loop: what watches the first few on a reactor that runs on a loop of asyncio's; None
+        before the first of them.
     """
 
-    __slots__ = ("__weakref__", "_flags", "_new", "_poll", "_watched", "lately", "open", "ticks")
+    __slots__ = ("__weakref__", "_new", "_onLoop", "_poll", "lately", "loop", "open", "ticks")
 
     def __init__(self, ticks: TickQueue) -> None:
+        super().__init__()
         self.ticks = ticks
         self.open = 0
         self.lately = 0
+        self.loop: LoopWatcher | None = None
+        self._onLoop = runsOnLoop(ticks.reactor)
         self._poll: Any = None  # made when it is first needed
-        self._watched: dict[int, Descriptor] = {}
-        self._flags: dict[int, int] = {}  # what for
         self._new: set[int] = set()  # since the last batch was taken
 
     def __repr__(self) -> str:
@@ -129,21 +105,27 @@ class Poller:
         @param reactor: the one that this is the poller of.
         """
         self.open += 1
-        watcher: Watcher = reactor
         if self.open > FEW:
             self.lately = _LATELY
         elif self.lately:
             self.lately -= 1
         else:
-            return watcher
+            return self._alone(reactor)
         if _epoll is None:
-            return watcher
+            return self._alone(reactor)
         if self._poll is None:
             try:
                 self._poll = _epoll()
             except OSError:  # no descriptor is left
-                return watcher
+                return self._alone(reactor)
         return self
+
+    def _alone(self, reactor: Any) -> Watcher:
+        """Who is to watch one of the first few."""
+        if self._onLoop and self.loop is None:
+            self.loop = loopWatcher(reactor)
+        watcher: Watcher = reactor if self.loop is None else self.loop
+        return watcher
 
     def leave(self) -> None:
         """One of the connections is closed."""
@@ -185,13 +167,12 @@ class Poller:
                     turns += 1
                     ticks.gathering = True
                     try:
-                        if events == _IN:
+                        if events == IN:
                             descriptor.doRead()
                         else:
                             self._call(descriptor, number, events)
                     except Exception:
-                        _log.failure("A connection failed and is dropped: {it!r}", it=descriptor)
-                        self._lost(descriptor, number, Failure())
+                        self._failed(descriptor, number)
                     if not turns % _TOGETHER or monotonic() > until:
                         ticks.settle()
                         until = monotonic() + _PATIENCE
@@ -200,87 +181,38 @@ class Poller:
         finally:
             ticks.settle()
 
-    def connectionLost(self, reason: Any) -> None:
-        """The reactor is being stopped; it has taken us out."""
-        for number, descriptor in list(self._watched.items()):
-            self._lost(descriptor, number, reason)
-
     def _call(self, descriptor: Descriptor, number: int, events: int) -> None:
         """Do what there is to do, if it is not just something to read."""
-        if events & ~(_IN | _OUT):
+        if events & ~(IN | OUT):
             if number in self._new:
                 return  # if it was meant, it will be told again
-            if not self._flags[number] & _IN:
+            if not self._flags[number] & IN:
                 self._lost(descriptor, number, Failure(CONNECTION_LOST))
                 return
             descriptor.doRead()  # which finds out what it is
-        elif events & _IN:
+        elif events & IN:
             descriptor.doRead()
-        writes = self._watched.get(number) is descriptor and self._flags[number] & _OUT
-        if writes and events & _OUT:
+        writes = self._watched.get(number) is descriptor and self._flags[number] & OUT
+        if writes and events & OUT:
             descriptor.doWrite()
-
-    def _lost(self, descriptor: Descriptor, number: int, reason: Any) -> None:
-        if self._watched.get(number) is descriptor:
-            self._change(number, 0)
-        try:
-            descriptor.connectionLost(reason)
-        except Exception:
-            _log.failure("A connection failed while it was dropped: {it!r}", it=descriptor)
 
     # what the descriptors ask
 
-    def addReader(self, reader: Descriptor) -> None:
-        """Call its C{doRead} when there is something to read."""
-        self._add(reader, _IN)
-
-    def addWriter(self, writer: Descriptor) -> None:
-        """Call its C{doWrite} when the kernel takes something."""
-        self._add(writer, _OUT)
-
-    def removeReader(self, reader: Descriptor) -> None:
-        """Call its C{doRead} no longer; nothing if it was not called."""
-        self._remove(reader, _IN)
-
-    def removeWriter(self, writer: Descriptor) -> None:
-        """Call its C{doWrite} no longer; nothing if it was not called."""
-        self._remove(writer, _OUT)
-
-    def _add(self, descriptor: Descriptor, flag: int) -> None:
-        number = descriptor.fileno()
-        present = self._watched.get(number)
-        if present is descriptor:
-            self._change(number, self._flags[number] | flag)
-            return
-        if present is not None:  # somebody closed it behind our back; the kernel has forgotten it
-            del self._watched[number], self._flags[number]
-        self._poll.register(number, flag)
-        self._watched[number] = descriptor
-        self._flags[number] = flag
-        self._new.add(number)
-        # Each time, and not only the first: tests do empty their reactor.
-        self.ticks.reactor.addReader(self)  # type: ignore[attr-defined]
-
-    def _remove(self, descriptor: Descriptor, flag: int) -> None:
-        number = descriptor.fileno()
-        if self._watched.get(number) is descriptor:
-            self._change(number, self._flags[number] & ~flag)
-
-    def _change(self, number: int, flags: int) -> None:
-        """Watch a number for C{flags} from now on; for none: no longer."""
-        if flags == self._flags[number]:
-            return
-        if flags:
+    def _set(self, number: int, before: int, flags: int) -> None:
+        if not before:
+            self._poll.register(number, flags)
+            self._new.add(number)
+            # Each time, and not only the first: tests do empty their reactor.
+            self.ticks.reactor.addReader(self)  # type: ignore[attr-defined]
+        elif flags:
             self._poll.modify(number, flags)
-            self._flags[number] = flags
-            return
-        try:
-            self._poll.unregister(number)
-        except OSError:
-            pass  # somebody has closed it: it is gone
-        del self._watched[number], self._flags[number]
-        if not self._watched:
-            self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]
+        else:
+            try:
+                self._poll.unregister(number)
+            except OSError:
+                pass  # somebody has closed it: it is gone
+            if not self._watched:
+                self.ticks.reactor.removeReader(self)  # type: ignore[attr-defined]
 
 
 _pollers: WeakKeyDictionary[Any, Poller] = WeakKeyDictionary()
