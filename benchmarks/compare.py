@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from processes import environment as bare
-from tables import OURS, againstTwisted, comparison
+from tables import ON_UVLOOP, OURS, againstTwisted, comparison, onUvloop
 
 HERE = Path(__file__).resolve().parent
 SERVED = (
@@ -60,37 +60,50 @@ SERVED = (
     "start",
 )
 CONNECTING = ("c-recv", "c-send", "c-hs")
-# What a peer cannot do: Node 20, and the OpenSSL of Debian, know no ML-KEM.
-NOT_FOR = {"node20": ("hs13-mlkem", "hs13-default")}
+# What a peer cannot do: Node 20, and the OpenSSL of Debian, know no ML-KEM.  And what another
+# reactor has nothing to do with.
+NOT_FOR = {
+    "node20": ("hs13-mlkem", "hs13-default"),
+    **dict.fromkeys(ON_UVLOOP, ("mem", "start")),
+}
 
 
 def environment() -> dict[str, str]:
     """What the harness has to know of our servers and clients."""
-    python = sys.executable
-    servers = {name: f"{python} {HERE / name.replace('-', '_')}.py" for name in OURS}
-    clients = {
-        name: f"{python} {HERE / name.replace('face', 'client').replace('-', '_')}.py"
-        for name in OURS
-    }
     return {
-        "PYTHON": python,
+        "PYTHON": sys.executable,
         **bare(),
-        "BENCH_SERVERS": ";".join(f"{name}={command}" for name, command in servers.items()),
-        "BENCH_CLIENTS": ";".join(f"{name}={command}" for name, command in clients.items()),
+        "BENCH_SERVERS": _commands("face"),
+        "BENCH_CLIENTS": _commands("client"),
     }
+
+
+def _commands(kind: str) -> str:
+    """The commands of all of ours, on either reactor."""
+    scripts = {face: f"{HERE / face.replace('face', kind).replace('-', '_')}.py" for face in OURS}
+    commands = dict(scripts)
+    for name, face in ON_UVLOOP.items():
+        commands[name] = f"{HERE / 'on_reactor.py'} uvloop {scripts[face]}"
+    return ";".join(f"{name}={sys.executable} {command}" for name, command in commands.items())
 
 
 def peersHere() -> list[str]:
     """The peers that this machine has; the first is the base."""
-    peers = ["node24", *OURS, "twisted"]
+    peers = ["node24", *OURS]
+    if _hasUvloop(sys.executable):
+        peers += ON_UVLOOP
+    peers.append("twisted")
     if shutil.which("node"):
         peers.append("node20")
     peers.append("asyncio")
-    python = os.environ.get("PYTHON_ASYNCIO", sys.executable)
-    found = subprocess.run([python, "-c", "import uvloop"], capture_output=True, check=False)
-    if found.returncode == 0:
+    if _hasUvloop(os.environ.get("PYTHON_ASYNCIO", sys.executable)):
         peers.append("uvloop")
     return [*peers, "c"]
+
+
+def _hasUvloop(python: str) -> bool:
+    found = subprocess.run([python, "-c", "import uvloop"], capture_output=True, check=False)
+    return found.returncode == 0
 
 
 def measure(harness: Path, workload: str, peers: list[str]) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def measure(harness: Path, workload: str, peers: list[str]) -> dict[str, Any]:
 
 def fit(workload: str, peers: list[str]) -> list[str]:
     """Those of the peers that have this workload."""
-    clients = ("node24", "node20", "twisted", *OURS)
+    clients = ("node24", "node20", "twisted", *OURS, *ON_UVLOOP)
     return [
         peer
         for peer in peers
@@ -171,8 +184,9 @@ def main() -> None:
         peers = given.peers.split(",") if given.peers else peersHere()
         record = run(Path(given.harness).resolve(), workloads, peers, given.reps, given.data)
     print(comparison(record))
-    if against := againstTwisted(record):
-        print(f"\n{against}")
+    for more in (againstTwisted(record), onUvloop(record)):
+        if more:
+            print(f"\n{more}")
     print("\nload average at each repetition:", *(f"{load:.1f}" for load in record["load"]))
 
 

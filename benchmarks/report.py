@@ -29,6 +29,7 @@ from tables import (
     burstTable,
     comparison,
     growthTables,
+    onUvloop,
     proxyTable,
     startTable,
 )
@@ -53,6 +54,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "figures": ("figures.json", comparison),
     "figures-run": ("figures.json", circumstances),
     "against-twisted": ("figures.json", againstTwisted),
+    "on-uvloop": ("figures.json", onUvloop),
     "start": ("start.json", startTable),
     "proxies": ("proxies.json", proxyTable),
     "proxies-run": ("proxies.json", circumstances),

@@ -14,6 +14,7 @@ from typing import Any
 import targets
 
 __all__ = [
+    "ON_UVLOOP",
     "OURS",
     "UNITS",
     "WHAT",
@@ -22,6 +23,7 @@ __all__ = [
     "comparison",
     "curve",
     "growthTables",
+    "onUvloop",
     "proxyTable",
     "ratios",
     "short",
@@ -32,6 +34,8 @@ Record = dict[str, Any]
 Runs = list[dict[str, Any]]
 
 OURS = ("node-face", "twisted-face")
+#: The same on uvloop, by their names.
+ON_UVLOOP = {f"{face}+uvloop": face for face in OURS}
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -76,7 +80,8 @@ def peersOf(record: Record) -> list[str]:
 
 def comparison(record: Record) -> str:
     """Every workload: the base's own figure, and the others' ratios to it, with our targets."""
-    base, peers = record["about"]["base"], peersOf(record)
+    base = record["about"]["base"]
+    peers = [peer for peer in peersOf(record) if peer not in ON_UVLOOP]
     # The targets are ratios to one base, and mean nothing with another.
     aims = targets.TARGETS if base == targets.BASE else {}
     head = ["workload"]
@@ -119,6 +124,27 @@ def againstTwisted(record: Record) -> str:
     if not rows:
         return ""
     return markdown(["workload", "twisted-face / twisted", "target"], rows)
+
+
+def onUvloop(record: Record) -> str:
+    """Both faces on uvloop's loop, beside the base; nothing, where that was not measured."""
+    base = record["about"]["base"]
+    aims = targets.TARGETS if base == targets.BASE else {}
+    rows = []
+    for workload, runs in record["figures"].items():
+        cells = [_named(workload)]
+        for peer, face in ON_UVLOOP.items():
+            rates = ratios(runs, peer, base)
+            aim = aims.get(workload)
+            goal = None if aim is None else aim[OURS.index(face)]
+            lower = workload in targets.LOWER_IS_BETTER
+            cells += [spread(rates), _verdict(rates, goal, lower)]
+        if cells[1:] != ["-", ""] * len(ON_UVLOOP):
+            rows.append(cells)
+    if not rows:
+        return ""
+    head = ["workload", *(cell for face in OURS for cell in (face, "target"))]
+    return markdown(head, rows)
 
 
 def startTable(record: Record) -> str:

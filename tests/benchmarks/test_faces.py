@@ -22,12 +22,14 @@ def growth(benchmark: Callable[[str], ModuleType], pki: Pki, tmp_path: Path) -> 
     return benchmark("growth")
 
 
-@pytest.fixture(params=FACES)
+@pytest.fixture(params=[*FACES, *(f"{face}+uvloop" for face in FACES)])
 def port(request: pytest.FixtureRequest, growth: ModuleType, tmp_path: Path) -> Iterator[int]:
-    script = f"{request.param.replace('-', '_')}.py"
-    with growth.Process(
-        [sys.executable, str(PROJECT / "benchmarks" / script)], more=files(tmp_path)
-    ) as server:
+    face, _, reactor = request.param.partition("+")
+    command = [sys.executable]
+    if reactor:
+        command += [str(PROJECT / "benchmarks" / "on_reactor.py"), reactor]
+    command += [str(PROJECT / "benchmarks" / f"{face.replace('-', '_')}.py")]
+    with growth.Process(command, more=files(tmp_path)) as server:
         yield server.port
 
 

@@ -89,6 +89,19 @@ def test_the_twisted_face_is_held_against_twisted(tables: ModuleType) -> None:
     assert tables.againstTwisted(record(echo_100=runs(node24=[1.0]))) == ""
 
 
+def test_both_faces_on_uvloop_are_held_against_node(tables: ModuleType) -> None:
+    (seen,) = runs(node24=[100.0], node_face=[50.0])
+    for name, rate in zip(tables.ON_UVLOOP, (97.0, 101.0), strict=True):
+        seen[name] = {"cpu_value": rate, "unit": "msg/s"}
+    other = runs(node24=[100.0], node_face=[50.0])
+    made = record(echo_1=[seen], start=other)
+    head, _, *rows = cells(tables.onUvloop(made))
+    assert head == ["workload", "node-face", "target", "twisted-face", "target"]
+    assert rows == [["echo-1", "0.97 (0.97-0.97)", "≥ 0.95 met", "1.01 (1.01-1.01)", "≥ 1 met"]]
+    assert "uvloop" not in tables.comparison(made)
+    assert tables.onUvloop(record(start=other)) == ""
+
+
 @pytest.mark.parametrize(
     ("ratio", "target", "lower", "expected"),
     [
