@@ -21,6 +21,8 @@ __all__ = ["ask", "askListeners", "follow", "refuseAsynchronous"]
 
 Answered = Callable[[BaseException | None, Any], None]
 _BYTES: Final = (bytes, bytearray, memoryview)
+# What is nothing to wait for, as it is mostly seen.
+_VALUES: Final = frozenset((type(None), bytes, str, bool))
 
 
 def ask(hook: Callable[..., Any], arguments: tuple[Any, ...], answered: Answered) -> None:
@@ -70,6 +72,9 @@ def _answersOf(listener: Callable[..., Any]) -> Callable[..., Any]:
 
 def follow(result: Any, answered: Answered) -> None:
     """Pass what a hook returned to C{answered}: a Deferred's or an awaitable's result, or it."""
+    if result.__class__ in _VALUES:
+        answered(None, result)
+        return
     if inspect.iscoroutine(result):
         result = Deferred.fromCoroutine(result)
     elif asyncio.isfuture(result):

@@ -24,7 +24,7 @@ Source: https://nodejs.org/api/tls.html#tlscreateserveroptions-secureconnectionl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from txnodetls import pki
 from txnodetls.alpn import encodeALPN
@@ -42,6 +42,9 @@ ALPNCallback = Callable[[dict[str, Any]], Any]
 SessionHook = Callable[[bytes, Callable[["BaseException | None", Any], None]], None]
 FetchHook = Callable[[ClientHello, Callable[["bytes | None"], None]], None]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
+
+
+_NO_ANSWER: Final = Answer()
 
 
 class Policy(NamedTuple):
@@ -102,7 +105,7 @@ class HelloQuestions:
     def __init__(self, socket: Asked, policy: Policy) -> None:
         self._socket = socket
         self._policy = policy
-        self._answer = Answer()
+        self._answer = _NO_ANSWER
         self._waitsFor: str | None = None
 
     def start(self, hello: ClientHello) -> None:
@@ -151,21 +154,22 @@ class HelloQuestions:
     def _take(self, context: Any) -> None:
         """Go by a context that was chosen."""
         policy = self._policy
-        options = context.options or {}
-        request = _either(options.get("requestCert"), policy.requestCert)
-        reject = _either(options.get("rejectUnauthorized"), policy.rejectUnauthorized)
-        alpn = encodeALPN(options.get("ALPNProtocols"), "ALPNProtocols")
-        callback = options.get("ALPNCallback")
+        get = (context.options or {}).get
+        request = _either(get("requestCert"), policy.requestCert)
+        reject = _either(get("rejectUnauthorized"), policy.rejectUnauthorized)
+        protocols, callback = get("ALPNProtocols"), get("ALPNCallback")
+        alpn = None if protocols is None else encodeALPN(protocols, "ALPNProtocols")
         if alpn is not None or callback is not None:
             self._policy = policy._replace(alpnCallback=callback)
         if self._socket._keyCert is None:
             self._socket._context = context
         self._socket._verification = (request, reject)
-        self._answer = self._answer._replace(
+        self._answer = Answer(
             native=context.native,
             sessionIdContext=sessionsBoundTo(context, request, reject),
             verifyMode=verifyMode(request, reject),
             alpn=alpn,
+            session=self._answer.session,  # nothing else is known before the context
         )
 
     def _fetchSession(self) -> None:

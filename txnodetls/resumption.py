@@ -213,7 +213,7 @@ class ServerSessions:
     @property
     def listens(self) -> bool:
         """Whether somebody listens to 'resumeSession'."""
-        return self._server.listenerCount("resumeSession") > 0
+        return "resumeSession" in self._server._events
 
     @property
     def stores(self) -> bool:
@@ -223,10 +223,10 @@ class ServerSessions:
     @property
     def reports(self) -> bool:
         """Whether somebody wants to hear of new sessions."""
-        return self.stores or self._server.listenerCount("newSession") > 0
+        return self._keeper is not None or "newSession" in self._server._events
 
     def _heard(self) -> bool:
-        return self.listens or self._server.listenerCount("newSession") > 0
+        return self.listens or "newSession" in self._server._events
 
     def resume(self, sessionId: bytes, answered: Answered) -> None:
         """Ask for the session of an id; C{answered} gets an error, or the bytes or None."""

@@ -55,6 +55,8 @@ _log = Logger()
 
 # The events whose listeners are asked, or told, in a handshake.
 _ASKED: Final = frozenset(("keylog", "newSession", "resumeSession", "OCSPRequest"))
+# Those of them with whom the ticket keys of the moment are among the settings.
+_OF_SESSIONS: Final = frozenset(("newSession", "resumeSession"))
 # Milliseconds; as in Node.
 _LONGEST_TIMER: Final = 2147483647
 
@@ -248,8 +250,9 @@ class Server(NetServer):
         hint = given.pskIdentityHint
         self._pskHint: bytes | None = None if hint is None else utf8(hint)
         self._handshakeTimeout = _timer(given.handshakeTimeout or DEFAULT_HANDSHAKE_TIMEOUT)
+        # The settings that were made last, each with what they were made for.
         self._settings: tuple[Any, EngineSettings] | None = None
-        self._plainSettings: tuple[tuple[bool, bool], EngineSettings] | None = None
+        self._lastSettings: tuple[Any, EngineSettings] | None = None
         context = self._context = self._makeContext(given)
         self._handler = ServerHandler(self)
         super().__init__(given, reactor=reactor)
@@ -405,13 +408,17 @@ class Server(NetServer):
 
         @param verification: C{requestCert} and C{rejectUnauthorized}.
         """
-        sessions = self._sessions
-        if not self._contexts and not sessions.involved and _ASKED.isdisjoint(self._events):
-            # Nobody is to be asked or told anything: so it is for most servers.
-            if self._plainSettings is None or self._plainSettings[0] != verification:
-                self._plainSettings = verification, self._makeSettings()
-            return self._plainSettings[1]
-        return self._makeSettings()
+        heard = None
+        if not _ASKED.isdisjoint(self._events):
+            heard = _ASKED.intersection(self._events)
+        if self._sessions.involved or (heard is not None and heard & _OF_SESSIONS):
+            return self._makeSettings()
+        # So it is for most servers: nothing else has a say in them that can change.
+        now = verification, bool(self._contexts), heard
+        last = self._lastSettings
+        if last is None or last[0] != now:
+            last = self._lastSettings = now, self._makeSettings()
+        return last[1]
 
     def _makeSettings(self) -> EngineSettings:
         sessions = self._sessions

@@ -85,8 +85,7 @@ class Peers:
             if stored is None:
                 server.handshake()
             else:
-                with stored.offered(self.server):
-                    server.handshake()
+                stored.offer(self.server, server.handshake)
             _pass(server, client)
         self.issued: list[bytes] = []
         client.sessionChanged()

@@ -180,7 +180,7 @@ class Driver:
 
     # -- bytes of the network
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take ciphertext from a bytes-like object that is not empty."""
         length = len(data)
         _BIO_write(self._rbio, _fromBuffer(data), length)

@@ -37,8 +37,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 from weakref import WeakKeyDictionary
 
@@ -306,20 +305,21 @@ class StoredSession:
         session = cls(theirs.gc(pointer, lib.SSL_SESSION_free))
         return session if whole else None
 
-    @contextmanager
-    def offered(self, native: SSL.Context) -> Iterator[None]:
+    def offer(self, native: SSL.Context, read: Callable[[], int]) -> int:
         """
-        Let OpenSSL find the session while this lasts.
+        Let OpenSSL find the session while C{read()} lasts.
 
         @param native: the context that the connection began with.
+        @param read: the call in which it reads the ClientHello.
+        @return: what C{read} returns.
         @raise NodeTypeError: C{ERR_FEATURE_UNAVAILABLE_ON_PLATFORM}.
         """
-        functions = _cache()
-        context = symbols.toOwn(native._context, "SSL_CTX *")
-        session = symbols.toOwn(self._pointer, "SSL_SESSION *")
+        functions, toOwn = _cache(), symbols.toOwn
+        context = toOwn(native._context, "SSL_CTX *")
+        session = toOwn(self._pointer, "SSL_SESSION *")
         functions.SSL_CTX_add_session(context, session)
         try:
-            yield
+            return read()
         finally:
             functions.SSL_CTX_remove_session(context, session)
 

@@ -16,6 +16,8 @@ Sources: RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301, RFC 5077.
 from __future__ import annotations
 
 import enum
+from struct import Struct
+from struct import error as StructError
 from typing import Final, NamedTuple
 
 __all__ = ["ClientHello", "ClientHelloParser", "Reading"]
@@ -29,11 +31,22 @@ _CLIENT_HELLO: Final = 1
 _MAX_RECORD: Final = 16384 + 256
 
 _SERVER_NAME: Final = 0
+_HOST_NAME: Final = 0  # the kind of a name
 _STATUS_REQUEST: Final = 5
 _ALPN: Final = 16
 _SESSION_TICKET: Final = 35
 _PRE_SHARED_KEY: Final = 41
 _SUPPORTED_VERSIONS: Final = 43
+_OF_INTEREST: Final = frozenset(
+    (_SERVER_NAME, _STATUS_REQUEST, _ALPN, _SESSION_TICKET, _PRE_SHARED_KEY, _SUPPORTED_VERSIONS)
+)
+
+_number: Final = Struct(">H").unpack_from
+_head: Final = Struct(">HH").unpack_from
+# The length of the list of names; the kind of the first, and its length.
+_nameHead: Final = Struct(">HBH").unpack_from
+# A record's head, and the message's: the lengths of the second have three bytes.
+_opening: Final = Struct(">BBBHBBH").unpack_from
 
 
 class Reading(enum.Enum):
@@ -116,7 +129,11 @@ class ClientHelloParser:
 
     def feed(self, data: bytes | memoryview) -> Reading:
         """Take more bytes; say what is known now."""
+        if not self.held:
+            self.hello = _atOnce(data)
         self.held += data
+        if self.hello is not None:
+            return Reading.DONE
         held = self.held
         while True:
             available = len(held) - self._position
@@ -158,42 +175,80 @@ class ClientHelloParser:
         return Reading.DONE
 
 
+def _atOnce(data: bytes | memoryview) -> ClientHello | None:
+    """The ClientHello, if it is all there and in one record, as it mostly is."""
+    if len(data) < 9:
+        return None
+    kind, major, _minor, record, message, high, low = _opening(data)
+    if (
+        kind != _HANDSHAKE_RECORD
+        or major != 3
+        or record > _MAX_RECORD
+        or len(data) < 5 + record
+        or message != _CLIENT_HELLO
+        or record != 4 + (high << 16) + low
+    ):
+        return None
+    try:
+        return _parse(bytes(data[9 : 5 + record]))
+    except _Malformed:
+        return None
+
+
 def _parse(body: bytes) -> ClientHello:
-    reader = _Reader(body)
-    version = reader.number(2)
-    reader.take(32)
-    sessionId = reader.vector(1)
-    reader.vector(2)
-    reader.vector(1)
-    found: dict[int, bytes] = {}
-    if reader.more():
-        extensions = _Reader(reader.vector(2))
-        while extensions.more():
-            kind = extensions.number(2)
-            found[kind] = extensions.vector(2)
-    ticket = found.get(_SESSION_TICKET)
+    """
+    Read the message's body.
+
+    Of every connection that is asked about all of its extensions are walked over, so this is
+    written out; what is in the few that are of interest is for the reader.
+    """
+    try:
+        # Version, random, session id, cipher suites, compression methods.
+        idEnd = 35 + body[34]
+        position = idEnd + 2 + _number(body, idEnd)[0]
+        position += 1 + body[position]
+        end = len(body)
+        found: dict[int, bytes] = {}
+        if position < end:
+            position += 2
+            limit = position + _number(body, position - 2)[0]
+            while position < limit:
+                kind, length = _head(body, position)
+                start = position + 4
+                position = start + length
+                if kind in _OF_INTEREST:
+                    found[kind] = body[start:position]
+            end = min(end, limit)
+    except (IndexError, StructError):  # it ends in the middle of a number
+        raise _Malformed from None
+    if position > end:
+        raise _Malformed
+    versions = found.get(_SUPPORTED_VERSIONS)
     return ClientHello(
         servername=_servername(found[_SERVER_NAME]) if _SERVER_NAME in found else None,
-        sessionId=sessionId,
+        sessionId=body[35:idEnd],
         alpn=_vectors(found[_ALPN]) if _ALPN in found else (),
-        ticket=ticket,
+        ticket=found.get(_SESSION_TICKET),
         statusRequest=_STATUS_REQUEST in found,
-        versions=_versions(found[_SUPPORTED_VERSIONS])
-        if _SUPPORTED_VERSIONS in found
-        else (version,),
+        versions=_number(body, 0) if versions is None else _versions(versions),
         pskIdentities=_identities(found[_PRE_SHARED_KEY]) if _PRE_SHARED_KEY in found else (),
     )
 
 
 def _servername(extension: bytes) -> str | None:
-    names = _Reader(_Reader(extension).vector(2))
-    while names.more():
-        kind = names.number(1)
-        name = names.vector(2)
-        if kind == 0:
-            # A host name is ASCII (RFC 6066); OpenSSL refuses one with a NUL.
-            return name.decode("latin-1") if b"\0" not in name else None
-    return None
+    length = len(extension)
+    if length > 5 and _nameHead(extension) == (length - 2, _HOST_NAME, length - 5):
+        name = extension[5:]  # and nothing else, as always
+    else:
+        names = _Reader(_Reader(extension).vector(2))
+        while True:
+            if not names.more():
+                return None
+            kind, name = names.number(1), names.vector(2)
+            if kind == _HOST_NAME:
+                break
+    # A host name is ASCII (RFC 6066); OpenSSL refuses one with a NUL.
+    return name.decode("latin-1") if b"\0" not in name else None
 
 
 def _vectors(extension: bytes) -> tuple[bytes, ...]:

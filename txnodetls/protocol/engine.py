@@ -309,8 +309,6 @@ class TLSEngine:
         asked = names or settings.npn or settings.trace
         if asked or sessions.ticketKeysEnabled(native):
             hooks.register(driver, self)
-        if settings.follows:
-            sessions.watchProgress(driver, self)
         if settings.askAboutHello:
             self.receiving = Receiving.HELLO
             self._asked = False
@@ -608,9 +606,10 @@ class TLSEngine:
         if answer.session is not None:
             self._stored = sessions.StoredSession.parse(answer.session)
         names = _hooksFor(self._settings, answer)
-        for name in names:
-            hooks.enable(driver.connection.get_context(), name)
         if names:
+            serving = driver.connection.get_context()
+            for name in names:
+                hooks.enable(serving, name)
             hooks.register(driver, self)
         if answer.askStaple is not None:
             self._staple = _Staple.WANTED
@@ -655,7 +654,7 @@ class TLSEngine:
         assert parser is not None
         self._parser = None
         self._happen(Happening.ANSWERED)
-        self.driver.feed(bytes(parser.held))
+        self.driver.feed(parser.held)
         self._handshake()
 
     def _handshake(self) -> None:
@@ -676,14 +675,26 @@ class TLSEngine:
             self._happen(_DIED)
 
     def _shake(self) -> int:
-        driver = self.driver
+        driver, settings = self.driver, self._settings
         if self._stored is not None:
-            with self._stored.offered(driver.native):
-                return driver.handshake()
-        if self._settings.npn and not self._settings.isServer:
+            outcome = self._stored.offer(driver.native, driver.handshake)
+        elif settings.npn and not settings.isServer:
             with npn.selecting(driver.native):
                 return driver.handshake()
-        return driver.handshake()
+        else:
+            outcome = driver.handshake()
+        if outcome == _WANT_READ and settings.isServer:
+            self._flightSent()
+        return outcome
+
+    def _flightSent(self) -> None:
+        """A server waits for the client's answer: what has been done with its ClientHello?"""
+        if queries.speaksTLS13(self.driver):
+            if self._settings.follows:
+                sessions.watchProgress(self.driver, self)
+        else:
+            # In TLS 1.3 there may be a second ClientHello, which is to find it too.
+            self._stored = None
 
     def _complete(self) -> None:
         if not self._asked:
@@ -973,7 +984,15 @@ class TLSEngine:
 
 def _hooksFor(settings: EngineSettings, answer: Answer | None = None) -> tuple[str, ...]:
     """The names of the trampolines that a connection needs."""
-    answer = _NO_ANSWER if answer is None else answer
+    if answer is None:
+        answer = _NO_ANSWER
+    elif (
+        answer.alpn is None
+        and answer.protocol is None
+        and answer.staple is None
+        and answer.askStaple is None
+    ):
+        return settings.hooks  # what it says makes no difference here
     supported = settings.alpn if answer.alpn is None else answer.alpn
     wanted = {
         "alpn": settings.isServer and bool(supported or answer.protocol is not None),
