@@ -32,6 +32,35 @@ def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def test_settings_are_made_anew_when_something_has_changed_and_only_then(pki: Pki) -> None:
+    server = tls.createServer(cert=pki.server.cert, key=pki.server.key)
+
+    def now() -> tuple[bool, bool]:
+        made = server._settingsNow((server.requestCert, True))
+        assert server._settingsNow((server.requestCert, True)) is made
+        return made.askAboutHello, made.keylog
+
+    def listener(*_: object) -> None:
+        pass
+
+    assert now() == (False, False)
+    server.addContext("a.test", {})
+    assert now() == (True, False)
+    server.on("keylog", listener)
+    assert now() == (True, True)
+    server.removeContext("a.test")
+    assert now() == (False, True)
+    server.off("keylog", listener).on("OCSPRequest", listener)
+    assert now() == (True, False)
+    server.off("OCSPRequest", listener).on("newSession", listener)
+    assert now() == (False, False)
+    assert server._settingsNow((False, True)).reportSessions
+    server.off("newSession", listener)
+    assert not server._settingsNow((False, True)).reportSessions
+    server.requestCert = True
+    assert server._settingsNow((True, True)).verifyMode
+
+
 # -- client certificates
 
 NONE, GOOD, STRANGE = "none", "good", "strange"

@@ -13,7 +13,7 @@ from txnodetls import createSecureContext
 from txnodetls.constants import SSL_OP_NO_TICKET
 from txnodetls.openssl import queries, sessions, symbols
 from txnodetls.protocol import events
-from txnodetls.protocol.engine import Answer
+from txnodetls.protocol.engine import Answer, TLSEngine
 from txnodetls.protocol.states import Sending
 
 hidden = pytest.mark.skipif(
@@ -218,6 +218,28 @@ def test_a_session_is_there_for_a_second_clienthello_too(pki: Pki) -> None:
     keepAll(pair)
     assert queries.groupName(pair.server.engine.driver) == "secp384r1"
     assert queries.sessionReused(pair.server.engine.driver)
+
+
+@pytest.mark.parametrize("piece", [None, 1])
+def test_openssl_is_followed_only_where_sessions_come_with_tickets(
+    pki: Pki, version: str, piece: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step of it is a call, and in TLS 1.2 the session is there at the end."""
+    steps: list[bool] = []
+    real = TLSEngine.hookProgress
+
+    def counted(engine: TLSEngine, done: bool) -> None:
+        steps.append(done)
+        real(engine, done)
+
+    monkeypatch.setattr(TLSEngine, "hookProgress", counted)
+    pair = reporting(pki, version)
+    pair.shake(piece)
+    keepAll(pair)
+    assert made(pair)
+    if piece is None:
+        assert bool(steps) is (version == "TLSv1.3")
+    assert steps.count(True) <= 1
 
 
 def test_a_renegotiation_makes_a_session_to_keep(pki: Pki) -> None:
