@@ -55,7 +55,7 @@ _log = Logger()
 
 # The events whose listeners are asked, or told, in a handshake.
 _ASKED: Final = frozenset(("keylog", "newSession", "resumeSession", "OCSPRequest"))
-# Those of them with whom the ticket keys of the moment are among the settings.
+# Where one of these is listened to, the ticket keys of the moment are among the settings.
 _OF_SESSIONS: Final = frozenset(("newSession", "resumeSession"))
 # Milliseconds; as in Node.
 _LONGEST_TIMER: Final = 2147483647

@@ -199,8 +199,8 @@ def _parse(body: bytes) -> ClientHello:
     """
     Read the message's body.
 
-    Of every connection that is asked about all of its extensions are walked over, so this is
-    written out; what is in the few that are of interest is for the reader.
+    There are a dozen extensions and more, for each connection that anything is asked about: so
+    the way over them is written out, and L{_Reader} reads what is in those of interest.
     """
     try:
         # Version, random, session id, cipher suites, compression methods.
