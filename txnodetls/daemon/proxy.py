@@ -249,8 +249,10 @@ class _Side(Protocol):
             other.transport.abortConnection()
 
     def _ended(self, direction: Ended) -> None:
-        self.ended |= direction
-        if self.ended == Ended.BOTH:
+        if self.ended is Ended.NONE:
+            self.ended = direction
+        elif self.ended is not direction:
+            self.ended = Ended.BOTH
             self.transport.loseConnection()
 
 

@@ -35,6 +35,7 @@ __all__ = ["Done", "ReactorAttempt", "SocketAttempt", "Target", "attempt"]
 Done = Callable[[SystemCallError | None, Carrier | None], object]
 
 _GIVE_UP = 150.0  # seconds: later than the kernel, which is to decide
+_NUMERIC = int(socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
 
 
 class Target:
@@ -189,8 +190,7 @@ class _BindFailed(Exception):
 
 def _resolved(host: str, port: int) -> Any:
     """The socket address of an IP address, its %scope included."""
-    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, flags)[0][4]
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, _NUMERIC)[0][4]
 
 
 class ReactorAttempt:
