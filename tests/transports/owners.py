@@ -31,6 +31,42 @@ def _watchedAlone(method: str) -> list[Any]:
     return [descriptor for each in found for descriptor in getattr(each, method)()]
 
 
+class End:
+    """One end of a pair of sockets as a descriptor, which writes down how it is called."""
+
+    def __init__(self, watcher: Any) -> None:
+        self.socket, self.peer = socket.socketpair()
+        self.socket.setblocking(False)
+        self.watcher = watcher
+        self.calls: list[str] = []
+        self.onRead: Callable[[], object] = lambda: None
+        self.onWrite: Callable[[], object] = lambda: None
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def doRead(self) -> None:
+        try:
+            self.calls.append(f"read {self.socket.recv(100)!r}")
+        except BlockingIOError:
+            self.calls.append("nothing to read")
+        except ConnectionResetError:
+            self.calls.append("reset")
+        self.onRead()
+
+    def doWrite(self) -> None:
+        self.calls.append("write")
+        self.onWrite()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.calls.append(f"lost: {reason.type.__name__}")
+
+    def close(self) -> None:
+        self.watcher.removeReader(self)
+        self.watcher.removeWriter(self)
+        self.socket.close()
+
+
 class Owner:
     """
     Writes down what a carrier tells it, and whether it was told inside a turn.

@@ -6,7 +6,7 @@ import gc
 import os
 import select
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -16,7 +16,7 @@ from twisted.internet import reactor, threads
 
 from tests.conftest import LoggedErrors
 from tests.support import eventually
-from tests.transports.owners import Owner, fill, readers, tcpPair
+from tests.transports.owners import End, Owner, fill, readers, tcpPair
 from txnodetls.streams.ticks import ticksFor
 from txnodetls.transports import polling
 from txnodetls.transports.polling import FEW, Poller, pollerFor
@@ -38,37 +38,15 @@ class Known:
         self.readers.discard(reader)
 
 
-class End:
-    """One end of a pair of sockets, which writes down how it is called."""
+class Polled(End):
+    """An end that a poller counts among its connections."""
 
     def __init__(self, poller: Poller, known: Known) -> None:
-        self.socket, self.peer = socket.socketpair()
-        self.socket.setblocking(False)
-        self.watcher: Any = poller
+        super().__init__(poller)
         assert poller.place(known) is poller
-        self.calls: list[str] = []
-        self.onRead: Callable[[], object] = lambda: None
-
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def doRead(self) -> None:
-        try:
-            self.calls.append(f"read {self.socket.recv(100)!r}")
-        except BlockingIOError:
-            self.calls.append("nothing to read")
-        self.onRead()
-
-    def doWrite(self) -> None:
-        self.calls.append("write")
-
-    def connectionLost(self, reason: Any) -> None:
-        self.calls.append(f"lost: {reason.type.__name__}")
 
     def close(self) -> None:
-        self.watcher.removeReader(self)
-        self.watcher.removeWriter(self)
-        self.socket.close()
+        super().close()
         self.watcher.leave()
 
 
@@ -78,13 +56,13 @@ class Scene:
     def __init__(self) -> None:
         self.known = Known()
         self.poller = Poller(ticksFor(self.known))  # type: ignore[arg-type]
-        self.ends: list[End] = []
+        self.ends: list[Polled] = []
 
-    def end(self) -> End:
-        self.ends.append(End(self.poller, self.known))
+    def end(self) -> Polled:
+        self.ends.append(Polled(self.poller, self.known))
         return self.ends[-1]
 
-    def reading(self, count: int) -> list[End]:
+    def reading(self, count: int) -> list[Polled]:
         """So many ends, of which each has something to read."""
         ends = [self.end() for _ in range(count)]
         for each in ends:
@@ -159,9 +137,9 @@ def test_what_comes_in_the_meantime_is_answered_together_with_the_rest(scene: Sc
     first, second = scene.reading(2)
     third = scene.end()
     scene.poller.addReader(third)
-    sent: list[End] = []
+    sent: list[Polled] = []
 
-    def read(end: End, after: End | None) -> None:
+    def read(end: Polled, after: Polled | None) -> None:
         assert sent == []
         ticks.atEnd(lambda: sent.append(end))
         if after is not None:
@@ -199,7 +177,7 @@ def test_what_is_left_to_send_is_sent_whatever_becomes_of_the_others(
     scene: Scene, loggedErrors: LoggedErrors
 ) -> None:
     ticks = scene.poller.ticks
-    sent: list[End] = []
+    sent: list[Polled] = []
     ends = scene.reading(3)
     for each in ends:
         each.onRead = lambda each=each: ticks.turn(ticks.atEnd, lambda: sent.append(each))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,41 +14,8 @@ from twisted.python.failure import Failure
 
 from tests.conftest import LoggedErrors
 from tests.support import runPython
+from tests.transports.owners import End
 from txnodetls.transports.watching import LoopWatcher, loopWatcher, runsOnLoop
-
-
-class End:
-    """One end of a pair of sockets, which writes down how it is called."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.socket, self.peer = socket.socketpair()
-        self.socket.setblocking(False)
-        self.watcher = scene.watcher
-        self.calls: list[str] = []
-        self.onCall: Callable[[], object] = lambda: None
-        scene.ends.append(self)
-
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def doRead(self) -> None:
-        try:
-            self.calls.append(f"read {self.socket.recv(100)!r}")
-        except ConnectionResetError:
-            self.calls.append("reset")
-        self.onCall()
-
-    def doWrite(self) -> None:
-        self.calls.append("write")
-        self.onCall()
-
-    def connectionLost(self, reason: Any) -> None:
-        self.calls.append(f"lost: {reason.type.__name__}")
-
-    def close(self) -> None:
-        self.watcher.removeReader(self)
-        self.watcher.removeWriter(self)
-        self.socket.close()
 
 
 class Scene:
@@ -60,9 +26,13 @@ class Scene:
         self.watcher = LoopWatcher(loop)
         self.ends: list[End] = []
 
+    def end(self) -> End:
+        self.ends.append(End(self.watcher))
+        return self.ends[-1]
+
     def reading(self, count: int) -> list[End]:
         """So many ends, of which each has something to read."""
-        ends = [End(self) for _ in range(count)]
+        ends = [self.end() for _ in range(count)]
         for each in ends:
             self.watcher.addReader(each)
             each.peer.sendall(b"x")
@@ -88,7 +58,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 
 def test_all_that_are_ready_are_called(scene: Scene) -> None:
     ends = scene.reading(3)
-    quiet = End(scene)
+    quiet = scene.end()
     scene.watcher.addReader(quiet)
     scene.run()
     assert [each.calls for each in ends] == [["read b'x'"]] * 3
@@ -98,7 +68,7 @@ def test_all_that_are_ready_are_called(scene: Scene) -> None:
 def test_reading_and_writing_are_watched_one_by_one(scene: Scene) -> None:
     (end,) = scene.reading(1)
     scene.watcher.addWriter(end)
-    end.onCall = lambda: "write" in end.calls and scene.watcher.removeWriter(end)
+    end.onWrite = lambda: scene.watcher.removeWriter(end)
     scene.run()
     assert sorted(end.calls) == ["read b'x'", "write"]
     assert scene.watcher.getReaders() == [end]
@@ -126,7 +96,7 @@ def test_who_stopped_or_closed_another_one_has_it_not_called(scene: Scene) -> No
     for stop in (scene.watcher.removeReader, End.close):
         ends = scene.reading(2)
         for end, other in zip(ends, reversed(ends), strict=True):
-            end.onCall = lambda stop=stop, other=other: stop(other)
+            end.onRead = lambda stop=stop, other=other: stop(other)
         scene.run()
         assert sorted(each.calls for each in ends) == [[], ["read b'x'"]]
 
@@ -135,9 +105,9 @@ def test_who_raises_is_logged_and_dropped_and_the_others_are_called(
     scene: Scene, loggedErrors: LoggedErrors
 ) -> None:
     reads, other = scene.reading(2)
-    writes = End(scene)
+    writes = scene.end()
     scene.watcher.addWriter(writes)
-    reads.onCall = writes.onCall = lambda: 1 / 0
+    reads.onRead = writes.onWrite = lambda: 1 / 0
     scene.run()
     assert [type(error) for error in loggedErrors.flush()] == [ZeroDivisionError] * 2
     assert reads.calls == ["read b'x'", "lost: ZeroDivisionError"]
@@ -151,30 +121,30 @@ def test_who_raises_is_logged_and_dropped_and_the_others_are_called(
 def test_the_end_and_a_broken_connection_are_found_by_reading(scene: Scene) -> None:
     (ended,) = scene.reading(1)
     scene.run()
-    ended.onCall = ended.close
+    ended.onRead = ended.close
     ended.peer.close()
     scene.run()
     assert ended.calls == ["read b'x'", "read b''"]
     (broken,) = scene.reading(1)
     scene.run()
     broken.socket.sendall(b"which is not read")
-    broken.onCall = broken.close
+    broken.onRead = broken.close
     broken.peer.close()
     scene.run()
     assert broken.calls == ["read b'x'", "reset"]
 
 
 def test_a_hang_up_where_nobody_reads_is_found_by_writing(scene: Scene) -> None:
-    end = End(scene)
+    end = scene.end()
     end.peer.close()
-    end.onCall = end.close
+    end.onWrite = end.close
     scene.watcher.addWriter(end)
     scene.run()
     assert end.calls == ["write"]
 
 
 def test_a_number_that_was_closed_behind_its_back_can_be_watched_again(scene: Scene) -> None:
-    lost = End(scene)
+    lost = scene.end()
     scene.watcher.addReader(lost)
     number = lost.fileno()
     lost.socket.close()
