@@ -588,6 +588,19 @@ def test_mail_addresses(email: str, expected: bool) -> None:
     assert found.checkEmail(email) == (email if expected else None)
 
 
+def test_a_mailbox_that_is_not_in_utf8_fails_what_comes_behind_it() -> None:
+    """As in OpenSSL, which converts one name after the other."""
+    broken = der.encode(0xA0, oid("1.3.6.1.5.5.7.8.9") + der.encode(0xA0, text(b"\xbd@x.test")))
+    address = ia5(0x81, "me@a.test")
+    assert X509Certificate(certificate(altName(address, broken))).checkEmail("me@a.test")
+    for names in ((broken, address), (address, broken)):
+        found = X509Certificate(certificate(altName(*names)))
+        with pytest.raises(NodeError, match="Operation failed") as caught:
+            found.checkEmail("you@a.test")
+        assert caught.value.code == "ERR_CRYPTO_OPERATION_FAILED"
+        assert found.checkHost("a.test") is None
+
+
 def test_behind_a_mailbox_addresses_are_latin() -> None:
     octets = "é@a.test".encode()
     before = X509Certificate(certificate(altName(ia5(0x81, octets), MAILBOX)))

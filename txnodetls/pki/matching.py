@@ -104,6 +104,11 @@ def _octets(name: str) -> bytes:
     return octets
 
 
+def _failed() -> NodeError:
+    """The error of a certificate whose names OpenSSL cannot convert."""
+    return NodeError("Operation failed", "ERR_CRYPTO_OPERATION_FAILED", blame=Blame.PEER)
+
+
 def _invalidName() -> NodeTypeError:
     return NodeTypeError("Invalid name", "ERR_INVALID_ARG_VALUE")
 
@@ -114,6 +119,8 @@ def _alternatives(fields: Fields, kind: int) -> Iterator[bytes]:
 
     Behind such a one, OpenSSL takes the octets of addresses for Latin-1, and before it as they
     are.  An address should be of ASCII, and it is all the same.
+
+    @raise NodeError: such a mailbox is not in UTF-8: C{ERR_CRYPTO_OPERATION_FAILED}.
     """
     try:
         names = fields.soleAltNames or ()
@@ -128,7 +135,12 @@ def _alternatives(fields: Fields, kind: int) -> Iterator[bytes]:
             mailbox = name.otherValue
             if mailbox is not None and mailbox.tag & ~0x20 == _UTF8:
                 latin = True
-                yield der.content(mailbox)
+                octets = der.content(mailbox)
+                try:
+                    octets.decode()
+                except UnicodeDecodeError:
+                    raise _failed() from None
+                yield octets
 
 
 def _search(
@@ -139,17 +151,18 @@ def _search(
     how: Match,
     subjectType: str,
 ) -> bytes | None:
-    names = list(_alternatives(fields, kind))
-    for name in names:
+    named = False
+    for name in _alternatives(fields, kind):
         if name and equal(name, wanted):
             return name
-    if (names and Match.ALWAYS_SUBJECT not in how) or Match.NEVER_SUBJECT in how:
+        named = True
+    if (named and Match.ALWAYS_SUBJECT not in how) or Match.NEVER_SUBJECT in how:
         return None
     for attribute in fields.subject:
         if attribute.type == subjectType:
             text = attribute.text()
             if text is None and attribute.octets:
-                raise NodeError("Operation failed", "ERR_CRYPTO_OPERATION_FAILED", blame=Blame.PEER)
+                raise _failed()
             if text and equal(text.encode(), wanted):
                 return text.encode()
     return None
