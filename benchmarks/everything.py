@@ -27,10 +27,10 @@ import growth
 import proxies
 import report
 import start
-from tables import ON_UVLOOP
+from tables import ON_UVLOOP, OURS
 from targets import TARGETS
 
-PEERS = ("node24", "node-face", "twisted-face", *ON_UVLOOP, "twisted")
+PEERS = ("node24", *OURS, *ON_UVLOOP, "twisted")
 PARTS = ("start", "figures", "proxies", "growth", "burst")
 # Of growth and bursts, which cost more time than they tell with each repetition.
 SLOW = 2

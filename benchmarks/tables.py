@@ -82,11 +82,10 @@ def comparison(record: Record) -> str:
     """Every workload: the base's own figure, and the others' ratios to it, with our targets."""
     base = record["about"]["base"]
     peers = [peer for peer in peersOf(record) if peer not in ON_UVLOOP]
-    # The targets are ratios to one base, and mean nothing with another.
-    aims = targets.TARGETS if base == targets.BASE else {}
+    aimed = OURS if base == targets.BASE else ()
     head = ["workload"]
     for peer in peers:
-        head += [peer, "target"] if aims and peer in OURS else [peer]
+        head += [peer, "target"] if peer in aimed else [peer]
     rows = []
     for workload, runs in record["figures"].items():
         lower = workload in targets.LOWER_IS_BETTER
@@ -94,16 +93,20 @@ def comparison(record: Record) -> str:
         for peer in peers:
             rates = ratios(runs, peer, base)
             cells.append(absolute(runs, peer) if peer == base else spread(rates))
-            if aims and peer in OURS:
-                aim = aims.get(workload)
-                goal = None if aim is None else aim[OURS.index(peer)]
-                cells.append(_verdict(rates, goal, lower))
+            if peer in aimed:
+                cells.append(_verdict(rates, _goal(base, workload, peer), lower))
         rows.append(cells)
     return markdown(head, rows)
 
 
 def _named(workload: str) -> str:
     return workload + (" ↓" if workload in targets.LOWER_IS_BETTER else "")
+
+
+def _goal(base: str, workload: str, face: str) -> float | None:
+    """What a face aims at: a ratio to one base, which means nothing with another."""
+    aim = targets.TARGETS.get(workload) if base == targets.BASE else None
+    return None if aim is None else aim[OURS.index(face)]
 
 
 def _verdict(rates: Sequence[float], goal: float | None, lower: bool) -> str:
@@ -129,16 +132,13 @@ def againstTwisted(record: Record) -> str:
 def onUvloop(record: Record) -> str:
     """Both faces on uvloop's loop, beside the base; nothing, where that was not measured."""
     base = record["about"]["base"]
-    aims = targets.TARGETS if base == targets.BASE else {}
     rows = []
     for workload, runs in record["figures"].items():
+        lower = workload in targets.LOWER_IS_BETTER
         cells = [_named(workload)]
         for peer, face in ON_UVLOOP.items():
             rates = ratios(runs, peer, base)
-            aim = aims.get(workload)
-            goal = None if aim is None else aim[OURS.index(face)]
-            lower = workload in targets.LOWER_IS_BETTER
-            cells += [spread(rates), _verdict(rates, goal, lower)]
+            cells += [spread(rates), _verdict(rates, _goal(base, workload, face), lower)]
         if cells[1:] != ["-", ""] * len(ON_UVLOOP):
             rows.append(cells)
     if not rows:

@@ -24,7 +24,7 @@ Source: https://nodejs.org/api/tls.html#tlscreateserveroptions-secureconnectionl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from txnodetls import pki
 from txnodetls.alpn import encodeALPN
@@ -33,7 +33,7 @@ from txnodetls.context import defaultSessionIdContext
 from txnodetls.errors import Blame, NodeError, NodeTypeError, Phase
 from txnodetls.interfaces import ISecureContext
 from txnodetls.protocol.clienthello import ClientHello
-from txnodetls.protocol.engine import Answer, verifyMode
+from txnodetls.protocol.engine import NO_ANSWER, Answer, verifyMode
 
 __all__ = ["Asked", "HelloQuestions", "Policy", "sessionsBoundTo"]
 
@@ -42,9 +42,6 @@ ALPNCallback = Callable[[dict[str, Any]], Any]
 SessionHook = Callable[[bytes, Callable[["BaseException | None", Any], None]], None]
 FetchHook = Callable[[ClientHello, Callable[["bytes | None"], None]], None]
 StapleHook = Callable[[bytes, "bytes | None", Callable[..., None]], Any]
-
-
-_NO_ANSWER: Final = Answer()
 
 
 class Policy(NamedTuple):
@@ -105,7 +102,7 @@ class HelloQuestions:
     def __init__(self, socket: Asked, policy: Policy) -> None:
         self._socket = socket
         self._policy = policy
-        self._answer = _NO_ANSWER
+        self._answer = NO_ANSWER
         self._waitsFor: str | None = None
 
     def start(self, hello: ClientHello) -> None:

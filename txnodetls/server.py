@@ -408,10 +408,8 @@ class Server(NetServer):
 
         @param verification: C{requestCert} and C{rejectUnauthorized}.
         """
-        heard = None
-        if not _ASKED.isdisjoint(self._events):
-            heard = _ASKED.intersection(self._events)
-        if self._sessions.involved or (heard is not None and heard & _OF_SESSIONS):
+        heard = _ASKED.intersection(self._events)
+        if self._sessions.involved or not heard.isdisjoint(_OF_SESSIONS):
             return self._makeSettings()
         # So it is for most servers: nothing else has a say in them that can change.
         now = verification, bool(self._contexts), heard

@@ -356,7 +356,7 @@ def unwatchProgress(driver: Driver) -> None:
 
 @theirs.callback("void (*)(const SSL *, int, int)")
 def _progress(ssl: Any, where: int, _value: int) -> None:
-    # As the callback of one connection it hears of few things besides: some
-    # twenty steps of a handshake, and alerts.
+    # As the callback of one connection it hears of few things besides: the steps of a
+    # handshake behind the server's first flight, and alerts.
     if where == lib.SSL_CB_ACCEPT_LOOP or where & lib.SSL_CB_HANDSHAKE_DONE:
         hooks.ask(ssl, None, "hookProgress", bool(where & lib.SSL_CB_HANDSHAKE_DONE))

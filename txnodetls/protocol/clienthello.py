@@ -45,8 +45,6 @@ _number: Final = Struct(">H").unpack_from
 _head: Final = Struct(">HH").unpack_from
 # The length of the list of names; the kind of the first, and its length.
 _nameHead: Final = Struct(">HBH").unpack_from
-# A record's head, and the message's: the lengths of the second have three bytes.
-_opening: Final = Struct(">BBBHBBH").unpack_from
 
 
 class Reading(enum.Enum):
@@ -129,11 +127,7 @@ class ClientHelloParser:
 
     def feed(self, data: bytes | memoryview) -> Reading:
         """Take more bytes; say what is known now."""
-        if not self.held:
-            self.hello = _atOnce(data)
         self.held += data
-        if self.hello is not None:
-            return Reading.DONE
         held = self.held
         while True:
             available = len(held) - self._position
@@ -173,26 +167,6 @@ class ClientHelloParser:
             return Reading.NOT_TLS
         self._message = bytearray()
         return Reading.DONE
-
-
-def _atOnce(data: bytes | memoryview) -> ClientHello | None:
-    """The ClientHello, if it is all there and in one record, as it mostly is."""
-    if len(data) < 9:
-        return None
-    kind, major, _minor, record, message, high, low = _opening(data)
-    if (
-        kind != _HANDSHAKE_RECORD
-        or major != 3
-        or record > _MAX_RECORD
-        or len(data) < 5 + record
-        or message != _CLIENT_HELLO
-        or record != 4 + (high << 16) + low
-    ):
-        return None
-    try:
-        return _parse(bytes(data[9 : 5 + record]))
-    except _Malformed:
-        return None
 
 
 def _parse(body: bytes) -> ClientHello:

@@ -62,7 +62,7 @@ from txnodetls.protocol.states import RECEIVING, SENDING, Happening, Receiving, 
 if TYPE_CHECKING:
     from txnodetls.protocol.trace import Tracer
 
-__all__ = ["SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
+__all__ = ["NO_ANSWER", "SLICE", "Answer", "EngineSettings", "TLSEngine", "verifyMode"]
 
 _GROWN: Final = calls.GROWN
 _DONE: Final = calls.DONE
@@ -188,7 +188,8 @@ class Answer(NamedTuple):
     session: bytes | None = None
 
 
-_NO_ANSWER: Final = Answer()
+#: The application has said nothing.
+NO_ANSWER: Final = Answer()
 # Looked up for each read, write or connection, which costs more in an enumeration: see
 # streams.states.
 _DECRYPTED: Final = Receiving.OPEN
@@ -262,7 +263,7 @@ class TLSEngine:
         self._settings = settings
         self.queue: list[Any] = []  # never many, and mostly none
         self._hookError: BaseException | None = None
-        self._answer = _NO_ANSWER
+        self._answer = NO_ANSWER
         self._asked = True
         self.unread = False
         self._parser: ClientHelloParser | None = None
@@ -985,7 +986,7 @@ class TLSEngine:
 def _hooksFor(settings: EngineSettings, answer: Answer | None = None) -> tuple[str, ...]:
     """The names of the trampolines that a connection needs."""
     if answer is None:
-        answer = _NO_ANSWER
+        answer = NO_ANSWER
     elif (
         answer.alpn is None
         and answer.protocol is None

@@ -11,7 +11,8 @@ all of them::
 
 To ask twice costs something too, so the first few connections of a reactor stay with the reactor
 itself, if there have not been more of them lately, and so do all of them where there is no
-C{epoll}.  Any reactor that waits for descriptors can wait for this one.
+C{epoll}.  Where the reactor runs on a loop of asyncio's, it is the loop that they stay with (see
+L{txnodetls.transports.watching}).  Any reactor that waits for descriptors can wait for this one.
 
 What the reactor would do for its descriptors is done here for ours:
 
@@ -58,7 +59,7 @@ from txnodetls.transports.watching import (
 
 __all__ = ["FEW", "Poller", "pollerFor"]
 
-#: So many connections of a reactor are watched by the reactor itself.
+#: So many connections of a reactor are watched by the reactor itself, or by its loop.
 FEW = 4
 # Unless there were more, not so many connections ago.
 _LATELY: Final = 64

@@ -132,10 +132,11 @@ class Register:
         if flags == before:
             return
         if flags:
+            self._set(number, before, flags)
             self._flags[number] = flags
         else:
             del self._watched[number], self._flags[number]
-        self._set(number, before, flags)
+            self._set(number, before, 0)
 
     def _failed(self, descriptor: Descriptor, number: int) -> None:
         """One has raised what is being handled."""
